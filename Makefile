@@ -2,13 +2,15 @@
 # make help      what there is to make
 #
 # One make for everything in user space. Each folder's build.mk adds to the
-# lists below; nothing is built but under build/$(VARIANT)/.
+# lists below; nothing is built but under build/.
 #
 #   PROGS        programs to install; NAME_SRCS, NAME_LIBS (pkg-config names),
 #                NAME_LDLIBS, NAME_DEPS (further prerequisites, libraries)
 #   UNIT         unit tests (cmocka), same variables
 #   TOOLS        programs that only tests, benches and the demo use
+#   LIBRARIES    files of the library; their rules stand in lib/build.mk
 
+VERSION := 0.1.0
 VARIANT ?= release
 B := build/$(VARIANT)
 PREFIX ?= /usr/local
@@ -31,32 +33,53 @@ ifdef MUTANT
 B := build/mutant-$(MUTANT)
 OPT += -DDSM_MUTANT_$(MUTANT)
 endif
-CPPFLAGS := -D_GNU_SOURCE -I. -Iuapi -Ilib/include
+CPPFLAGS := -D_GNU_SOURCE -DDSM_VERSION='"$(VERSION)"' -I. -Iuapi -Ilib/include
 CFLAGS := $(CSTD) $(OPT) $(WARN) -fPIC -pthread -MMD -MP
 LDFLAGS := $(filter -fsanitize=%,$(OPT)) -pthread
 
 PROGS :=
 UNIT :=
 TOOLS :=
+LIBRARIES :=
 .DEFAULT_GOAL := all
 .SUFFIXES:
 .DELETE_ON_ERROR:
+.SECONDARY:
 
 include $(sort $(wildcard agent/build.mk agent/*/build.mk lib/build.mk lib/*/build.mk tests/build.mk tests/*/build.mk kmod/build.mk docs/build.mk))
 
-$(B)/%.o: %.c
+# Packages are looked after once, then again whenever deps.sh changes (or by `make deps`).
+build/.deps-%: scripts/deps.sh
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(CFLAGS) $(foreach p,$(PKG_$(subst /,_,$(dir $*))),$(shell pkg-config --cflags $(p))) -c -o $@ $<
+	@scripts/deps.sh $*
+	@touch $@
 
+$(B)/%.o: %.c | build/.deps-build
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(if $(PKG),$(shell pkg-config --cflags $(sort $(PKG)))) $(CFLAGS) -c -o $@ $<
+
+# A program's objects see the pkg-config flags of the libraries it is linked with.
 define program
-$(B)/$(1): $$($(1)_SRCS:%.c=$(B)/%.o) $$($(1)_DEPS)
+$(1)_OBJS := $$($(1)_SRCS:%.c=$(B)/%.o)
+$$($(1)_OBJS): PKG += $$($(1)_LIBS)
+$(B)/$(1): $$($(1)_OBJS) $$($(1)_DEPS)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -o $$@ $$^ $$(if $$($(1)_LIBS),$$(shell pkg-config --libs $$($(1)_LIBS))) $$($(1)_LDLIBS)
--include $$($(1)_SRCS:%.c=$(B)/%.d)
+	$$(CC) $$(LDFLAGS) -o $$@ $$(filter-out %.h,$$^) $$(if $$($(1)_LIBS),$$(shell pkg-config --libs $$($(1)_LIBS))) $$($(1)_LDLIBS)
 endef
 $(foreach p,$(PROGS) $(TOOLS) $(UNIT),$(eval $(call program,$(p))))
+-include $(sort $(foreach p,$(PROGS) $(TOOLS) $(UNIT),$($(p)_SRCS:%.c=$(B)/%.d)))
+$(UNIT:%=$(B)/%): | build/.deps-test
 
-.PHONY: all clean
-all: $(PROGS:%=$(B)/%) $(LIBRARIES)
+.PHONY: all programs units help deps clean
+all: programs
+programs: $(PROGS:%=$(B)/%) $(LIBRARIES)
+units: $(UNIT:%=$(B)/%)
+tools: $(TOOLS:%=$(B)/%)
+
+deps:
+	scripts/deps.sh all
+
 clean:
 	rm -rf build
+
+include scripts/install.mk scripts/targets.mk
