@@ -1,0 +1,497 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The agent's JSON: every document against a core whose introspection calls
+ * are played here, so that each case says exactly what the core knows.
+ */
+#include <errno.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <cmocka.h>
+#include <jansson.h>
+
+#include "agent/client/query.h"
+
+/* --- the played core --- */
+
+#define FAKE_MAX 8
+
+struct core {
+	struct core_info info;
+	struct core_stats stats;
+	struct rec_member members[FAKE_MAX];
+	bool links[FAKE_MAX];
+	struct rec_region regions[FAKE_MAX];
+	struct rec_extent extents[FAKE_MAX];
+	struct core_lock_info locks[FAKE_MAX];
+	struct core_barrier_info barriers[FAKE_MAX];
+	struct core_page_info pages[FAKE_MAX];
+	size_t nmembers, nregions, nextents, nlocks, nbarriers, npages;
+};
+
+void core_stats_get(const struct core *c, struct core_stats *ret)
+{
+	*ret = c->stats;
+}
+
+void core_info_get(const struct core *c, struct core_info *ret)
+{
+	*ret = c->info;
+}
+
+void core_each_member(const struct core *c,
+		      void (*fn)(void *ctx, const struct rec_member *m, bool link_up), void *ctx)
+{
+	for (size_t i = 0; i < c->nmembers; i++)
+		fn(ctx, &c->members[i], c->links[i]);
+}
+
+void core_each_region(const struct core *c, void (*fn)(void *ctx, const struct rec_region *r),
+		      void *ctx)
+{
+	for (size_t i = 0; i < c->nregions; i++)
+		fn(ctx, &c->regions[i]);
+}
+
+void core_each_extent(const struct core *c, void (*fn)(void *ctx, const struct rec_extent *e),
+		      void *ctx)
+{
+	for (size_t i = 0; i < c->nextents; i++)
+		fn(ctx, &c->extents[i]);
+}
+
+void core_each_lock(const struct core *c, void (*fn)(void *ctx, const struct core_lock_info *l),
+		    void *ctx)
+{
+	for (size_t i = 0; i < c->nlocks; i++)
+		fn(ctx, &c->locks[i]);
+}
+
+void core_each_barrier(const struct core *c,
+		       void (*fn)(void *ctx, const struct core_barrier_info *b), void *ctx)
+{
+	for (size_t i = 0; i < c->nbarriers; i++)
+		fn(ctx, &c->barriers[i]);
+}
+
+void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct core_page_info *p),
+		    void *ctx)
+{
+	for (size_t i = 0; i < c->npages; i++)
+		fn(ctx, &c->pages[i]);
+}
+
+int core_page_get(const struct core *c, page_key key, struct core_page_info *ret)
+{
+	for (size_t i = 0; i < c->npages; i++) {
+		if (c->pages[i].key == key) {
+			*ret = c->pages[i];
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+void core_page_memory(const struct core *c, size_t *ret_bytes, size_t *ret_pages)
+{
+	*ret_bytes = c->npages * 40;
+	*ret_pages = c->npages;
+}
+
+/* --- a cluster of two: this node is 2, node 1 is master --- */
+
+static struct core fake;
+
+static struct core_addr addr_v4(uint8_t last, uint16_t port)
+{
+	struct core_addr addr = { .ip = { [10] = 0xff, [11] = 0xff, 10, 0, 0, last }, .port = port };
+
+	return addr;
+}
+
+static int fake_setup(void **state)
+{
+	(void)state;
+	memset(&fake, 0, sizeof(fake));
+	fake.info = (struct core_info){
+		.state = CORE_MEMBER, .epoch = 3, .cluster = 0xfedcba9876543210, .nid = 2,
+		.master = 1, .members = 2, .chunks_total = 1000, .chunks_used = 10,
+	};
+	fake.members[0] = (struct rec_member){
+		.uid = UINT64_MAX, .chunks = 600, .addr = addr_v4(1, 9900), .nid = 1,
+		.state = MEMBER_ACTIVE,
+	};
+	fake.members[1] = (struct rec_member){ .uid = 7, .chunks = 400, .nid = 2, .state = MEMBER_LEAVING };
+	fake.links[0] = true;
+	fake.nmembers = 2;
+	fake.regions[0] = (struct rec_region){ .size = 1ull << 40, .base = 0x200000000000,
+					       .name = "default" };
+	fake.regions[1] = (struct rec_region){ .size = 8192, .base = 0x300000000000, .region = 1,
+					       .name = "grid" };
+	fake.nregions = 2;
+	fake.extents[0] = (struct rec_extent){ .key = PAGE_KEY(0, 2), .count = 16, .home = 1 };
+	fake.extents[1] = (struct rec_extent){ .key = PAGE_KEY(1, 1), .count = 1, .home = 2,
+					       .flags = EXTENT_ALLOC | EXTENT_HEAD };
+	fake.nextents = 2;
+	fake.pages[0] = (struct core_page_info){ .key = PAGE_KEY(1, 1), .ver = 5, .home = 2,
+						 .state = PAGE_SHARED, .dir_state = PAGE_SHARED,
+						 .sharers = 2, .lost = true };
+	fake.pages[1] = (struct core_page_info){ .key = PAGE_KEY(0, 3), .home = 1,
+						 .state = PAGE_MODIFIED };
+	fake.npages = 2;
+	fake.locks[0] = (struct core_lock_info){ .id = 4000000000, .here = true, .holder = 9,
+						 .waiters = 1, .token_nid = 2 };
+	fake.nlocks = 1;
+	fake.barriers[0] = (struct core_barrier_info){ .id = 6, .count = 4, .arrived = 3 };
+	fake.nbarriers = 1;
+	fake.stats = (struct core_stats){ .read_faults = 11, .write_faults = 12, .pages_in = 13,
+					  .pages_out = 14, .invalidations = 15 };
+	return 0;
+}
+
+static struct query_source source(void)
+{
+	return (struct query_source){
+		.core = &fake, .now_us = 3500000, .start_us = 1000000, .version = "1.2.3",
+		.cluster = "lab", .pager = "uffd", .rundir = "/run/dsm", .pid = 42, .port = 9901,
+		.discovery_port = 9999, .log_level = 1, .programs = 1, .sessions = 2,
+		.bytes_in = 1000, .bytes_out = 2000, .read = { 3, 10.5, 20.5, 30.5 },
+		.write = { 0, NAN, NAN, 0 },
+	};
+}
+
+static json_t *ask(const char *command)
+{
+	struct query_source src = source();
+	json_error_t error;
+	char *text = NULL;
+	json_t *doc;
+
+	assert_int_equal(query_run(&src, command, &text), 0);
+	assert_int_equal(text[strlen(text) - 1], '\n');
+	doc = json_loads(text, 0, &error);
+	assert_non_null(doc);
+	free(text);
+	return doc;
+}
+
+static json_t *at(json_t *doc, const char *path)
+{
+	char word[64];
+	size_t len;
+
+	for (; doc && *path; path += len + (path[len] == '.')) {
+		len = strcspn(path, ".");
+		snprintf(word, sizeof(word), "%.*s", (int)len, path);
+		doc = json_is_array(doc) ? json_array_get(doc, (size_t)atoi(word)) :
+					   json_object_get(doc, word);
+	}
+	if (!doc)
+		fail_msg("no key at '%s'", path);
+	return doc;
+}
+
+#define assert_text(doc, path, text) assert_string_equal(json_string_value(at(doc, path)), text)
+#define assert_number(doc, path, n) assert_int_equal(json_integer_value(at(doc, path)), n)
+
+static void status_tells_node_and_cluster(void **state)
+{
+	json_t *doc = ask("status");
+
+	(void)state;
+	assert_number(doc, "port", 9901);
+	assert_text(doc, "state", "member");
+	assert_text(doc, "cluster", "lab");
+	assert_text(doc, "cluster_id", "0xfedcba9876543210");
+	assert_number(doc, "node", 2);
+	assert_false(json_is_true(at(doc, "is_master")));
+	assert_number(doc, "memory.bytes_used", 40960);
+	assert_number(doc, "metadata.pages", 2);
+	assert_text(doc, "log_level", "info");
+	assert_true(json_real_value(at(doc, "uptime_seconds")) == 2.5);
+	json_decref(doc);
+}
+
+static void nodes_have_addresses_where_known(void **state)
+{
+	json_t *doc = ask("node list");
+
+	(void)state;
+	assert_text(doc, "nodes.0.address", "10.0.0.1");
+	assert_text(doc, "nodes.0.uid", "0xffffffffffffffff");
+	assert_true(json_is_true(at(doc, "nodes.0.master")));
+	assert_true(json_is_true(at(doc, "nodes.0.link")));
+	assert_true(json_is_null(at(doc, "nodes.1.address")));
+	assert_number(doc, "nodes.1.port", 9901);
+	assert_text(doc, "nodes.1.state", "leaving");
+	assert_true(json_is_true(at(doc, "nodes.1.self")));
+	json_decref(doc);
+}
+
+static void node_addresses_may_be_ipv6(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	fake.members[0].addr = (struct core_addr){ .ip = { 0xfe, 0x80, [15] = 1 }, .port = 1 };
+	doc = ask("node list");
+	assert_text(doc, "nodes.0.address", "fe80::1");
+	json_decref(doc);
+}
+
+static void region_show_counts_only_its_own(void **state)
+{
+	json_t *doc = ask("region show grid");
+
+	(void)state;
+	assert_number(doc, "region", 1);
+	assert_text(doc, "base", "0x300000000000");
+	assert_number(doc, "pages_allocated", 1);
+	assert_number(doc, "pages_here.shared", 1);
+	assert_number(doc, "pages_here.modified", 0);
+	assert_number(doc, "pages_here.homed", 1);
+	assert_number(doc, "pages_here.lost", 1);
+	assert_int_equal(json_array_size(at(doc, "extents")), 1);
+	assert_text(doc, "extents.0.address", "0x1000");
+	assert_true(json_is_true(at(doc, "extents.0.allocated")));
+	json_decref(doc);
+	doc = ask("region list");
+	assert_number(doc, "regions.0.size", 1ll << 40);
+	assert_text(doc, "regions.1.name", "grid");
+	json_decref(doc);
+}
+
+static void page_show_takes_a_key(void **state)
+{
+	json_t *doc = ask("page show 0x1000000000001");
+
+	(void)state;
+	assert_text(doc, "state", "shared");
+	assert_text(doc, "region_name", "grid");
+	assert_text(doc, "global_address", "0x1000");
+	assert_text(doc, "address", "0x300000001000");
+	assert_number(doc, "version", 5);
+	assert_number(doc, "sharers", 2);
+	assert_true(json_is_true(at(doc, "lost")));
+	json_decref(doc);
+	doc = ask("pages");
+	assert_int_equal(json_array_size(at(doc, "pages")), 2);
+	assert_text(doc, "pages.1.state", "modified");
+	json_decref(doc);
+}
+
+static void locks_and_barriers_are_listed(void **state)
+{
+	json_t *doc = ask("lock list");
+
+	(void)state;
+	assert_number(doc, "locks.0.id", 4000000000);
+	assert_number(doc, "locks.0.holder", 9);
+	assert_text(doc, "locks.0.kind", "mutex");
+	json_decref(doc);
+	doc = ask("barrier list");
+	assert_number(doc, "barriers.0.arrived", 3);
+	assert_false(json_is_true(at(doc, "barriers.0.all_nodes")));
+	json_decref(doc);
+}
+
+static void stats_survive_a_latency_that_is_no_number(void **state)
+{
+	json_t *doc = ask("stats");
+
+	(void)state;
+	assert_number(doc, "faults.read", 11);
+	assert_number(doc, "faults.write", 12);
+	assert_number(doc, "pages.in", 13);
+	assert_number(doc, "pages.out", 14);
+	assert_number(doc, "coherence.invalidations", 15);
+	assert_number(doc, "wire.bytes_out", 2000);
+	assert_true(json_real_value(at(doc, "latency.read.p99_us")) == 20.5);
+	assert_true(json_real_value(at(doc, "latency.write.p99_us")) == 0.0);
+	json_decref(doc);
+}
+
+static void bad_commands_are_told_apart(void **state)
+{
+	static const struct {
+		const char *command;
+		int err;
+	} cases[] = {
+		{ "", -EINVAL },	      { "statu", -EINVAL },
+		{ "status ", -EINVAL },	      { "region show", -EINVAL },
+		{ "region show ", -EINVAL },  { "region show nowhere", -ENOENT },
+		{ "page show zzz", -EINVAL }, { "page show 1x", -EINVAL },
+		{ "page show -1", -EINVAL },  { "page show 99999999999999999999999", -EINVAL },
+		{ "page show 77", -ENOENT },  { "events", -EINVAL },
+	};
+	struct query_source src = source();
+	char *text = NULL;
+
+	(void)state;
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		assert_int_equal(query_run(&src, cases[i].command, &text), cases[i].err);
+		assert_null(text);
+	}
+	assert_true(query_is_events("events"));
+	assert_false(query_is_events("event"));
+}
+
+static void a_name_that_is_no_utf8_costs_nothing(void **state)
+{
+	json_t *doc;
+
+	(void)state;
+	strcpy(fake.regions[1].name, "gr\xff\xfe");
+	doc = ask("region list");
+	assert_text(doc, "regions.1.name", "gr??");
+	json_decref(doc);
+}
+
+/* --- events --- */
+
+static char *poll_events(struct query_events *ev)
+{
+	struct query_source src = source();
+	char *text = (char *)"unset";
+
+	assert_int_equal(query_events_poll(ev, &src, &text), 0);
+	return text;
+}
+
+/* Each line of @text must be an object; returns line @n and how many there are. */
+static json_t *event_line(const char *text, size_t n, size_t *ret_lines)
+{
+	json_t *found = NULL, *doc;
+	json_error_t error;
+	size_t lines = 0;
+
+	while (*text) {
+		doc = json_loadb(text, strcspn(text, "\n"), 0, &error);
+		assert_non_null(doc);
+		if (lines++ == n)
+			found = doc;
+		else
+			json_decref(doc);
+		text += strcspn(text, "\n") + 1;
+	}
+	*ret_lines = lines;
+	return found;
+}
+
+static void events_begin_with_the_state(void **state)
+{
+	struct query_events *ev = query_events_new();
+	char *text = poll_events(ev);
+	size_t lines;
+	json_t *doc = event_line(text, 0, &lines);
+
+	(void)state;
+	assert_int_equal(lines, 1);
+	assert_text(doc, "event", "snapshot");
+	assert_text(doc, "status.state", "member");
+	assert_number(doc, "nodes.1.node", 2);
+	assert_number(doc, "locks.0.holder", 9);
+	json_decref(doc);
+	free(text);
+	assert_null(poll_events(ev));
+	query_events_free(ev);
+}
+
+static void events_tell_each_change_once(void **state)
+{
+	struct query_events *ev = query_events_new();
+	size_t lines;
+	json_t *doc;
+	char *text;
+
+	(void)state;
+	free(poll_events(ev));
+	fake.nmembers = 1;
+	fake.info.epoch = 4;
+	fake.locks[0].holder = 0;
+	fake.regions[2] = (struct rec_region){ .region = 5, .name = "new" };
+	fake.nregions = 3;
+	text = poll_events(ev);
+	doc = event_line(text, 0, &lines);
+	assert_int_equal(lines, 4);
+	assert_text(doc, "event", "status");
+	assert_number(doc, "status.epoch", 4);
+	json_decref(doc);
+	doc = event_line(text, 1, &lines);
+	assert_text(doc, "change", "removed");
+	assert_number(doc, "node.node", 2);
+	json_decref(doc);
+	doc = event_line(text, 2, &lines);
+	assert_text(doc, "change", "added");
+	assert_text(doc, "region.name", "new");
+	json_decref(doc);
+	doc = event_line(text, 3, &lines);
+	assert_text(doc, "change", "changed");
+	assert_number(doc, "lock.holder", 0);
+	json_decref(doc);
+	free(text);
+	assert_null(poll_events(ev));
+	query_events_free(ev);
+}
+
+static void a_node_that_returns_is_another_node(void **state)
+{
+	struct query_events *ev = query_events_new();
+	size_t lines;
+	char *text;
+
+	(void)state;
+	free(poll_events(ev));
+	fake.members[0].uid = 99;
+	text = poll_events(ev);
+	json_decref(event_line(text, 0, &lines));
+	assert_int_equal(lines, 2); /* one added, one removed */
+	free(text);
+	query_events_free(ev);
+}
+
+static void a_mutex_and_a_rwlock_of_one_number_are_two(void **state)
+{
+	struct query_events *ev = query_events_new();
+	size_t lines;
+	json_t *doc;
+	char *text;
+
+	(void)state;
+	free(poll_events(ev));
+	fake.locks[1] = fake.locks[0];
+	fake.locks[1].rw = true;
+	fake.nlocks = 2;
+	text = poll_events(ev);
+	doc = event_line(text, 0, &lines);
+	assert_int_equal(lines, 1);
+	assert_text(doc, "change", "added");
+	assert_text(doc, "lock.kind", "rw");
+	json_decref(doc);
+	free(text);
+	query_events_free(ev);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup(status_tells_node_and_cluster, fake_setup),
+		cmocka_unit_test_setup(nodes_have_addresses_where_known, fake_setup),
+		cmocka_unit_test_setup(node_addresses_may_be_ipv6, fake_setup),
+		cmocka_unit_test_setup(region_show_counts_only_its_own, fake_setup),
+		cmocka_unit_test_setup(page_show_takes_a_key, fake_setup),
+		cmocka_unit_test_setup(locks_and_barriers_are_listed, fake_setup),
+		cmocka_unit_test_setup(stats_survive_a_latency_that_is_no_number, fake_setup),
+		cmocka_unit_test_setup(bad_commands_are_told_apart, fake_setup),
+		cmocka_unit_test_setup(a_name_that_is_no_utf8_costs_nothing, fake_setup),
+		cmocka_unit_test_setup(events_begin_with_the_state, fake_setup),
+		cmocka_unit_test_setup(events_tell_each_change_once, fake_setup),
+		cmocka_unit_test_setup(a_node_that_returns_is_another_node, fake_setup),
+		cmocka_unit_test_setup(a_mutex_and_a_rwlock_of_one_number_are_two, fake_setup),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
