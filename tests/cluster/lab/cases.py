@@ -1,0 +1,100 @@
+# SPDX-License-Identifier: MIT
+"""The list of cases, and the laboratory that each one gets."""
+import os
+import shutil
+import tempfile
+import time
+import traceback
+
+from . import process
+from .lan import Lan
+from .node import TOP, Node, cluster
+from .wait import Failure
+
+CASES = []
+
+
+def case(hosts=2, sizes=()):
+    """Marks a function as a case on HOSTS hosts, or as one case per size in SIZES."""
+    def mark(function):
+        for size in sizes or (hosts,):
+            suffix = f"_{size}" if sizes else ""
+            CASES.append((function.__name__ + suffix, size, function))
+        return function
+    return mark
+
+
+class Lab:
+    """What a case works with: hosts, a directory, a pager."""
+
+    def __init__(self, name, hosts, pager):
+        self.name, self.hosts, self.pager = name, hosts, pager
+        self.directory = tempfile.mkdtemp(prefix="dsmlab-")
+        self.lan = None
+        self.nodes = []
+
+    def node(self, host, port=9900, options=()):
+        """A node at HOST of the laboratory's LAN, not started."""
+        if not self.lan:
+            self.lan = Lan(self.hosts)
+        node = Node(self.directory, self.lan, host, port, self.pager, options)
+        self.nodes.append(node)
+        return node
+
+    def local_node(self, port, options=()):
+        """A node on the machine itself, for cases with several agents at one host."""
+        node = Node(self.directory, None, 0, port, self.pager, options)
+        self.nodes.append(node)
+        return node
+
+    def cluster(self, options=()):
+        """One node per host, joined."""
+        self.lan = Lan(self.hosts)
+        self.nodes = cluster(self.directory, self.lan, self.hosts, self.pager, options)
+        return self.nodes
+
+    def close(self, keep_logs):
+        for node in self.nodes:
+            node.forget_session()
+        process.kill_all()
+        if self.lan:
+            self.lan.close()
+        kept = os.path.join(TOP, "build", "test", "cluster", self.name)
+        shutil.rmtree(kept, ignore_errors=True)
+        if keep_logs:
+            shutil.copytree(self.directory, kept, ignore=shutil.ignore_patterns("*.sock"))
+        shutil.rmtree(self.directory, ignore_errors=True)
+
+
+def report_logs(lab):
+    """Prints the end of every agent's log."""
+    for node in lab.nodes:
+        for path in (node.log_path, node.log_path + ".program"):
+            try:
+                with open(path, encoding="utf-8", errors="replace") as file:
+                    lines = file.read().splitlines()
+            except OSError:
+                continue
+            for line in lines[-15:]:
+                print(f"    {os.path.basename(path)} host {node.host}: {line}")
+
+
+def run(name, hosts, function, pager):
+    """Runs one case; True when it held."""
+    start = time.monotonic()
+    lab = Lab(name, hosts, pager)
+    error = None
+    try:
+        function(lab)
+    except Failure as failure:
+        error = str(failure)
+    except Exception:
+        error = traceback.format_exc().rstrip()
+    finally:
+        if error:
+            report_logs(lab)
+        lab.close(keep_logs=bool(error))
+    seconds = time.monotonic() - start
+    print(f"{'FAILED' if error else 'ok':6} {name:32} {seconds:6.1f} s"
+          + (f"  {error}" if error else ""), flush=True)
+    return not error
