@@ -51,7 +51,7 @@ test-mutants: test-build
 
 bench: | build/.deps-bench
 	+$(MAKE) programs tools
-	scripts/bench.sh $(FIGURES)
+	tests/bench/bench.py $(FIGURES)
 
 lint: | build/.deps-lint
 	scripts/lint.sh $(LINTS)

@@ -1,0 +1,12 @@
+# SPDX-License-Identifier: MIT
+TOOLS += floor_remote floor_mutex dsm_bench
+
+floor_remote_SRCS := tests/bench/floor_remote.c tests/bench/floor_net.c
+floor_mutex_SRCS := tests/bench/floor_mutex.c
+dsm_bench_SRCS := tests/bench/dsm_bench.c tests/bench/figure_page.c tests/bench/figure_sync.c
+dsm_bench_DEPS := $(B)/libdsm.a
+
+# MPI is wanted by `make bench` alone, so this is no part of TOOLS.
+$(B)/floor_heat_mpi: tests/bench/floor_heat_mpi.c | build/.deps-bench
+	@mkdir -p $(@D)
+	mpicc $(CSTD) -O3 -march=native -Wall -Wextra -o $@ $<

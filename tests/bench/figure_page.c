@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: MIT
+/* Page figures: a read miss with the home valid, and an upgrade of a shared page. */
+#include <stdbool.h>
+
+#include <dsm/dsm.h>
+
+#include "tests/bench/measure.h"
+#include "tests/bench/side.h"
+
+enum { HOME, READER, WARMER };
+
+/* Reads every page; sides that only prepare do not measure. */
+static void read_all(const char *p, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++)
+		(void)*(const volatile char *)(p + i * BENCH_PAGE + 8);
+}
+
+/* One access per page, in an order that no prefetcher follows. */
+static void touch_all(const char *name, char *p, uint32_t n, bool write)
+{
+	uint64_t *v = calloc(n, sizeof(*v));
+	uint32_t *order = calloc(n, sizeof(*order));
+
+	shuffle(order, n);
+	memset(v, 0, n * sizeof(*v));
+	for (uint32_t i = 0; i < n; i++) {
+		volatile char *byte = p + order[i] * BENCH_PAGE + 8;
+		uint64_t start = now_ns();
+
+		if (write)
+			*byte = 1;
+		else
+			(void)*byte;
+		v[i] = now_ns() - start;
+	}
+	if (name)
+		put_latency(name, v, n);
+	free(v);
+	free(order);
+}
+
+/*
+ * The home writes; a third node reads, which leaves the home's copy valid and
+ * shared; then the reader's misses are measured. A first round warms up.
+ */
+static void run_read_miss(const struct side *side)
+{
+	char *p = NULL;
+
+	if (side->index == HOME)
+		p = pages_written(side->n);
+	for (int round = 0; round < 2; round++) {
+		switch (side->index) {
+		case HOME:
+			for (uint32_t i = 0; i < side->n; i++)
+				p[i * BENCH_PAGE] = (char)round;
+			turn_pass(WARMER, (uintptr_t)p);
+			(void)turn_wait(side);
+			break;
+		case WARMER:
+			p = (char *)(uintptr_t)turn_wait(side);
+			read_all(p, side->n);
+			turn_pass(READER, (uintptr_t)p);
+			break;
+		default:
+			p = (char *)(uintptr_t)turn_wait(side);
+			touch_all(round ? "read_miss" : NULL, p, side->n, false);
+			turn_pass(HOME, 0);
+		}
+	}
+	if (side->index == HOME)
+		dsm_free(p);
+}
+
+const struct figure figure_read_miss = { "read_miss", 3, 3, 4096, run_read_miss };
+
+/* The home and one reader share every page; the reader writes. */
+static void run_write_upgrade(const struct side *side)
+{
+	char *p = NULL;
+
+	if (side->index == HOME)
+		p = pages_written(side->n);
+	for (int round = 0; round < 2; round++) {
+		if (side->index == HOME) {
+			read_all(p, side->n);
+			turn_pass(READER, (uintptr_t)p);
+			(void)turn_wait(side);
+		} else {
+			p = (char *)(uintptr_t)turn_wait(side);
+			read_all(p, side->n);
+			touch_all(round ? "write_upgrade" : NULL, p, side->n, true);
+			turn_pass(HOME, 0);
+		}
+	}
+	if (side->index == HOME)
+		dsm_free(p);
+}
+
+const struct figure figure_write_upgrade = { "write_upgrade", 2, 2, 4096, run_write_upgrade };

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A bench over the shared memory runs as one process per node, forked from
+ * one program: its sides. They take turns through pipes, which are no part of what is
+ * measured.
+ */
+#ifndef DSM_BENCH_SIDE_H
+#define DSM_BENCH_SIDE_H
+
+#include <stddef.h>
+#include <stdint.h>
+
+#define SIDES_MAX 8
+
+struct side {
+	unsigned int index; /* from 0 */
+	unsigned int count; /* of all sides */
+	uint32_t n;	    /* how often, or how many pages: the program's COUNT */
+};
+
+/* A figure: each side runs @run once, attached to its node. */
+struct figure {
+	const char *name;
+	unsigned int sides_min, sides_max;
+	uint32_t n; /* COUNT unless given */
+	void (*run)(const struct side *side);
+};
+
+extern const struct figure figure_read_miss;
+extern const struct figure figure_write_upgrade;
+extern const struct figure figure_lock_again;
+extern const struct figure figure_lock_handoff;
+extern const struct figure figure_lock_contended;
+extern const struct figure figure_barrier;
+
+/* Gives the turn to side @to, with a value that it gets from turn_wait(). */
+void turn_pass(unsigned int to, uint64_t value);
+/* Waits for the turn. Ends the program when the others are gone. */
+uint64_t turn_wait(const struct side *side);
+
+/* Pages of the shared memory, homed at this node and written once by it. */
+char *pages_written(uint32_t n);
+
+#endif
