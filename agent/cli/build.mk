@@ -1,7 +1,11 @@
 # SPDX-License-Identifier: MIT
+PROGS += dsm
 UNIT += test_query
 
-test_query_SRCS := tests/unit/test_query.c agent/client/query.c agent/client/query_json.c \
-	agent/client/query_node.c agent/client/query_memory.c agent/client/query_sync.c \
-	agent/client/query_events.c
+dsm_SRCS := $(addprefix agent/cli/,main.c args.c session.c table.c node.c region.c page.c sync.c \
+	stats.c screen.c top.c events.c run.c run_child.c run_node.c run_output.c run_guard.c)
+dsm_LIBS := jansson
+
+test_query_SRCS := tests/unit/test_query.c $(addprefix agent/client/,query.c query_json.c \
+	query_node.c query_memory.c query_sync.c query_events.c)
 test_query_LIBS := cmocka jansson

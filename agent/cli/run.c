@@ -1,0 +1,396 @@
+/* SPDX-License-Identifier: MIT */
+/* dsm run: options, the loop, and what it makes of ends and signals. */
+#include <errno.h>
+#include <poll.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent/cli/args.h"
+#include "agent/cli/run.h"
+
+/* After a signal programs get so long to end by themselves, and between two pushes. */
+#define INTERRUPT_GRACE_MS 5000
+#define PUSH_GRACE_MS 2000
+/* Output of a program that ended may be held open by what it left behind. */
+#define DRAIN_MS 300
+
+int64_t run_clock_ms(void)
+{
+	struct timespec ts;
+
+	clock_gettime(CLOCK_MONOTONIC, &ts);
+	return ts.tv_sec * 1000 + ts.tv_nsec / 1000000;
+}
+
+/* --- programs as a whole --- */
+
+static unsigned int programs_left(const struct run *run)
+{
+	unsigned int i, n = 0;
+
+	for (i = 0; i < run->count; i++)
+		n += run->nodes[i].program != 0;
+	return n;
+}
+
+static void programs_kill(const struct run *run, int sig)
+{
+	unsigned int i;
+
+	for (i = 0; i < run->count; i++) {
+		if (run->nodes[i].program)
+			kill(-run->nodes[i].program, sig);
+	}
+}
+
+static void programs_end_in(struct run *run, int64_t ms)
+{
+	int64_t at = run_clock_ms() + ms;
+
+	if (!run->end_at || at < run->end_at)
+		run->end_at = at;
+}
+
+/* SIGTERM first, then SIGKILL. */
+static void programs_press(struct run *run)
+{
+	if (!run->end_at || run_clock_ms() < run->end_at)
+		return;
+	programs_kill(run, run->pressed ? SIGKILL : SIGTERM);
+	run->pressed++;
+	run->end_at = run_clock_ms() + PUSH_GRACE_MS;
+}
+
+/* --- what happened --- */
+
+static void run_failed(struct run *run, int code)
+{
+	if (!run->code)
+		run->code = code;
+	programs_end_in(run, (int64_t)(run->grace * 1000));
+}
+
+static void program_ended(struct run *run, struct run_node *node, int status)
+{
+	/* What it left behind in its group must not outlive the run. */
+	kill(-node->program, SIGKILL);
+	run_guard_forget(run, node->program);
+	node->program = 0;
+	if (WIFSIGNALED(status)) {
+		if (!run->interrupted)
+			cli_error(0, "run: node %u: ended by signal %d (%s)", node->number,
+				  WTERMSIG(status), strsignal(WTERMSIG(status)));
+		run_failed(run, 128 + WTERMSIG(status));
+	} else if (WEXITSTATUS(status)) {
+		run_failed(run, WEXITSTATUS(status));
+	}
+}
+
+static void agent_ended(struct run *run, struct run_node *node, int status)
+{
+	run_guard_forget(run, node->agent);
+	node->agent = 0;
+	if (run->stopping)
+		return;
+	node->agent_failed = true;
+	if (!node->program)
+		return;
+	if (WIFSIGNALED(status))
+		cli_error(0, "run: node %u: its agent was ended by signal %d (%s)", node->number,
+			  WTERMSIG(status), strsignal(WTERMSIG(status)));
+	else
+		cli_error(0, "run: node %u: its agent ended with status %d", node->number,
+			  WEXITSTATUS(status));
+	run_failed(run, RUN_NO_NODE);
+}
+
+static void children_reap(struct run *run)
+{
+	unsigned int i;
+	int status;
+	pid_t pid;
+
+	for (i = 0; i < run->count; i++) {
+		struct run_node *node = &run->nodes[i];
+
+		pid = node->program;
+		if (pid && waitpid(pid, &status, WNOHANG) == pid)
+			program_ended(run, node, status);
+		pid = node->agent;
+		if (pid && waitpid(pid, &status, WNOHANG) == pid)
+			agent_ended(run, node, status);
+	}
+}
+
+/* The first signal is passed on; the second one means now. */
+static void signal_handle(struct run *run, int sig)
+{
+	if (sig == SIGCHLD) {
+		children_reap(run);
+		return;
+	}
+	if (run->interrupted) {
+		programs_kill(run, SIGKILL);
+		return;
+	}
+	run->interrupted = sig;
+	programs_kill(run, sig);
+	programs_end_in(run, INTERRUPT_GRACE_MS);
+}
+
+/* --- the loop --- */
+
+static size_t poll_set(struct run *run, struct pollfd *pfd)
+{
+	unsigned int i;
+	size_t n = 0;
+
+	pfd[n++] = (struct pollfd){ .fd = run->signals, .events = POLLIN };
+	for (i = 0; i < run->count; i++) {
+		pfd[n++] = (struct pollfd){ .fd = run->nodes[i].out.fd, .events = POLLIN };
+		pfd[n++] = (struct pollfd){ .fd = run->nodes[i].err.fd, .events = POLLIN };
+		pfd[n++] = (struct pollfd){ .fd = run->nodes[i].log.fd, .events = POLLIN };
+	}
+	return n;
+}
+
+void run_poll(struct run *run, int ms)
+{
+	struct pollfd pfd[1 + 3 * RUN_NODES_MAX];
+	struct signalfd_siginfo info;
+	unsigned int i;
+
+	if (poll(pfd, poll_set(run, pfd), ms) > 0) {
+		for (i = 0; i < run->count; i++) {
+			run_stream_pump(&run->nodes[i].out, run->nodes[i].number);
+			run_stream_pump(&run->nodes[i].err, run->nodes[i].number);
+			run_stream_pump(&run->nodes[i].log, run->nodes[i].number);
+		}
+		while (read(run->signals, &info, sizeof(info)) == (ssize_t)sizeof(info))
+			signal_handle(run, (int)info.ssi_signo);
+		fflush(stdout);
+	}
+	programs_press(run);
+}
+
+static bool output_left(const struct run *run)
+{
+	unsigned int i;
+
+	for (i = 0; i < run->count; i++) {
+		if (run->nodes[i].out.fd >= 0 || run->nodes[i].err.fd >= 0)
+			return true;
+	}
+	return false;
+}
+
+static void programs_wait(struct run *run)
+{
+	int64_t until = run->timeout > 0 ? run_clock_ms() + (int64_t)(run->timeout * 1000) : INT64_MAX;
+
+	while (programs_left(run)) {
+		run_poll(run, 50);
+		if (run_clock_ms() < until)
+			continue;
+		until = INT64_MAX;
+		cli_error(0, "run: %.3g s have passed: the programs are ended", run->timeout);
+		if (!run->code)
+			run->code = RUN_TIMED_OUT;
+		programs_end_in(run, 0);
+	}
+	until = run_clock_ms() + DRAIN_MS;
+	while (output_left(run) && run_clock_ms() < until)
+		run_poll(run, 20);
+}
+
+/* --- beginning and end --- */
+
+static int directory_make(struct run *run)
+{
+	snprintf(run->dir, sizeof(run->dir), "/tmp/dsm-run-XXXXXX");
+	if (!mkdtemp(run->dir))
+		return cli_error(RUN_NO_NODE, "run: a directory in /tmp: %s", strerror(errno));
+	snprintf(run->cluster, sizeof(run->cluster), "run-%d-%s", (int)getpid(),
+		 strrchr(run->dir, '-') + 1);
+	return 0;
+}
+
+static int signals_open(struct run *run)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGHUP);
+	sigaddset(&set, SIGQUIT);
+	sigprocmask(SIG_BLOCK, &set, NULL);
+	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return run->signals < 0 ? cli_error(RUN_NO_NODE, "run: signalfd: %s", strerror(errno)) : 0;
+}
+
+static int nodes_make(struct run *run)
+{
+	unsigned int i;
+
+	run->nodes = calloc(run->count, sizeof(*run->nodes));
+	if (!run->nodes)
+		return cli_error(RUN_NO_NODE, "run: no memory");
+	for (i = 0; i < run->count; i++) {
+		run->nodes[i].number = i + 1;
+		run_stream_init(&run->nodes[i].out, false, "");
+		run_stream_init(&run->nodes[i].err, true, "");
+		run_stream_init(&run->nodes[i].log, true, "");
+	}
+	return 0;
+}
+
+static int programs_run(struct run *run)
+{
+	unsigned int i;
+	int code = 0;
+
+	/* One after the other: each node's id is then its number. */
+	for (i = 0; !code && i < run->count; i++)
+		code = run_start_agent(run, &run->nodes[i]);
+	for (i = 0; !code && i < run->count; i++)
+		code = run_start_program(run, &run->nodes[i]);
+	if (code) {
+		run->code = code;
+		programs_kill(run, SIGKILL);
+	}
+	programs_wait(run);
+	run_stop_agents(run);
+	fflush(stdout);
+	return run->code;
+}
+
+static int run_all(struct run *run)
+{
+	int code;
+
+	code = run_find_programs(run);
+	if (!code)
+		code = nodes_make(run);
+	if (!code)
+		code = run_choose_ports(run);
+	if (!code)
+		code = directory_make(run);
+	if (code)
+		goto out;
+	code = run_guard_start(run);
+	if (code) {
+		rmdir(run->dir);
+		goto out;
+	}
+	code = signals_open(run);
+	if (!code)
+		code = programs_run(run);
+	run_guard_end(run);
+out:
+	free(run->nodes);
+	return code;
+}
+
+/* --- options --- */
+
+enum { KEY_PAGER = ARGS_KEY, KEY_CHUNKS, KEY_BASE_PORT, KEY_TIMEOUT, KEY_GRACE, KEY_LOG_LEVEL };
+
+static double seconds_parse(const char *name, const char *arg, struct argp_state *state)
+{
+	char *end;
+	double seconds = strtod(arg, &end);
+
+	if (end == arg || *end || !(seconds >= 0 && seconds <= 1e6))
+		argp_error(state, "--%s %s: seconds from 0 to 1000000 are wanted", name, arg);
+	return seconds;
+}
+
+static error_t run_option(int key, char *arg, struct argp_state *state)
+{
+	struct run *run = state->input;
+	uint64_t n;
+
+	switch (key) {
+	case 'n':
+		if (args_number(arg, 1, RUN_NODES_MAX, &n) < 0)
+			argp_error(state, "-n %s: a number from 1 to %d is wanted", arg, RUN_NODES_MAX);
+		run->count = (unsigned int)n;
+		return 0;
+	case KEY_PAGER:
+		if (strcmp(arg, "kmod") && strcmp(arg, "uffd") && strcmp(arg, "auto"))
+			argp_error(state, "--pager %s: kmod, uffd or auto is wanted", arg);
+		run->pager = arg;
+		return 0;
+	case KEY_CHUNKS:
+		run->chunks = arg;
+		return 0;
+	case KEY_BASE_PORT:
+		if (args_number(arg, 1, 65535, &run->base_port) < 0)
+			argp_error(state, "--base-port %s: a number from 1 to 65535 is wanted", arg);
+		return 0;
+	case KEY_TIMEOUT:
+		run->timeout = seconds_parse("timeout", arg, state);
+		return 0;
+	case KEY_GRACE:
+		run->grace = seconds_parse("grace", arg, state);
+		return 0;
+	case KEY_LOG_LEVEL:
+		run->log_level = arg;
+		return 0;
+	case ARGP_KEY_ARG:
+		run->argv = state->argv + state->next - 1;
+		state->next = state->argc;
+		return 0;
+	case ARGP_KEY_END:
+		if (!run->argv)
+			argp_error(state, "the PROGRAM is missing");
+		if (!run->count)
+			argp_error(state, "-n N is missing: how many nodes?");
+		if (run->base_port && run->base_port + run->count - 1 > 65535)
+			argp_error(state, "--base-port: %u ports from %u on end above 65535", run->count,
+				   (unsigned int)run->base_port);
+		return 0;
+	default:
+		return ARGP_ERR_UNKNOWN;
+	}
+}
+
+static const struct argp_option options[] = {
+	{ "nodes", 'n', "N", 0, "How many nodes (1 to 64)", 0 },
+	{ "pager", KEY_PAGER, "KIND", 0, "kmod, uffd or auto", 0 },
+	{ "chunks", KEY_CHUNKS, "N", 0, "4 KiB chunks each node donates, or a size like 512M", 0 },
+	{ "base-port", KEY_BASE_PORT, "PORT", 0, "TCP ports from here on (free ones are found)", 0 },
+	{ "timeout", KEY_TIMEOUT, "SECONDS", 0, "End the programs after this time", 0 },
+	{ "grace", KEY_GRACE, "SECONDS", 0, "When one fails, the others have so long to end (10)", 0 },
+	{ "log-level", KEY_LOG_LEVEL, "LEVEL", 0, "Of the agents: debug, info, warn (default), error", 0 },
+	{ 0 },
+};
+
+int cmd_run(struct cli *cli, int argc, char **argv)
+{
+	static const struct argp argp = {
+		.options = options, .parser = run_option, .args_doc = "-- PROGRAM [ARG...]",
+		.doc = "Start PROGRAM as N nodes of a cluster of its own on this machine.\v"
+		       "Each line of output begins with the node's number: [2] ... . In every ARG %p "
+		       "stands for the TCP port of the node's agent (%%p for %p itself). Programs find "
+		       "DSM_PORT, DSM_RUNDIR, DSM_NODE_INDEX (from 0) and DSM_NODE_COUNT in their "
+		       "environment. The exit status is the first one of a program that is not 0, 128 + N "
+		       "for one that signal N ended, 124 after --timeout, 125 when a node does not start, "
+		       "126 and 127 when PROGRAM cannot be run or found.",
+	};
+	struct run run = { .grace = 10, .guard = -1, .signals = -1 };
+
+	(void)cli;
+	argp_err_exit_status = CLI_USAGE;
+	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &run))
+		return cli_error(CLI_FAILED, "no memory");
+	return run_all(&run);
+}
