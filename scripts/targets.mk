@@ -56,9 +56,9 @@ bench: | build/.deps-bench
 lint: | build/.deps-lint
 	scripts/lint.sh $(LINTS)
 
-demo: | build/.deps-vm
+demo: | build/.deps-test
 	+$(MAKE) programs tools
-	scripts/demo-$(PAGER).sh
+	scripts/demo-$(PAGER)$(if $(filter uffd,$(PAGER)),.py,.sh)
 
 # For the scripts: make -s print-UNIT
 print-%:

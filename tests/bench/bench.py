@@ -48,10 +48,14 @@ def main():
     for name in options.figure:
         if name not in FIGURES:
             parser.error(f"no figure '{name}'; there are: {' '.join(FIGURES)}")
+    broken = []
     try:
         for name in options.figure or FIGURES:
             print(f"measuring {name}", flush=True)
-            FIGURES[name](options.runs)
+            try:
+                FIGURES[name](options.runs)
+            except Exception as error:
+                broken.append(f"{name} could not be measured: {error}")
     finally:
         process.kill_all()
         # What was measured before an error is not lost.
@@ -59,7 +63,9 @@ def main():
             json.dump([row for row, _ in RESULTS], file, indent=1)
             file.write("\n")
     table(RESULTS)
-    return 0
+    for line in broken:
+        print(line)
+    return 1 if broken else 0
 
 
 if __name__ == "__main__":

@@ -94,5 +94,12 @@ def counters_tell_what_happened(lab):
     address = writer.ask("alloc", 32 * 4096)[0]
     writer.ask("fill", address, 32, 1)
     reader.ask("check", address, 32, 1)
-    text = str(second.query("stats"))
-    check("read_faults" in text and "pages_in" in text, f"stats name the counters: {text}")
+    writer.ask("fill", address, 32, 2)
+    here, there = first.query("stats"), second.query("stats")
+    check(there["pages"]["in"] >= 32 and here["pages"]["out"] >= 32, "32 pages moved")
+    check(1 <= there["faults"]["read"] <= 64, "the reader's misses are counted")
+    check(there["coherence"]["invalidations"] >= 32, "and that its copies were taken away")
+    check(here["coherence"]["upgrades"] >= 32, "and the writer's upgrades")
+    check(there["wire"]["bytes_in"] >= 32 * 4096, "and the bytes on the wire")
+    check(there["latency"]["read"]["n"] >= 1 and there["latency"]["read"]["p50_us"] > 0,
+          "and how long a miss took")
