@@ -35,8 +35,6 @@ static json_t *document(const struct query_source *src, const char *command, int
 		return query_status(src);
 	if (!strcmp(command, "stats"))
 		return query_stats(src);
-	if (!strcmp(command, "pages"))
-		return query_pages(src);
 	if (!strcmp(command, "node list"))
 		return json_list(src, "nodes", query_nodes);
 	if (!strcmp(command, "region list"))

@@ -6,9 +6,8 @@
  *
  * Commands: "status", "node list", "region list", "region show NAME",
  * "page show KEY" (a page_key as number, 0x... or decimal), "lock list",
- * "barrier list", "stats", "pages" (what is held or homed here). "events" is
- * not a document but a stream: see query_events_poll(). The keys of every
- * document are described in docs/json.md.
+ * "barrier list", "stats". "events" is not a document but a stream: see
+ * query_events_poll(). The keys of every document are described in dsm(1).
  *
  * Threading: called from the agent's loop thread, like the core.
  */

@@ -22,7 +22,6 @@ json_t *query_barriers(const struct query_source *src);
 /* Documents: the whole answer to one command. */
 json_t *query_status(const struct query_source *src);
 json_t *query_stats(const struct query_source *src);
-json_t *query_pages(const struct query_source *src);
 /* NULL with *ret_err set: -ENOENT, -EINVAL or -ENOMEM. */
 json_t *query_region(const struct query_source *src, const char *name, int *ret_err);
 json_t *query_page(const struct query_source *src, const char *key, int *ret_err);

@@ -148,16 +148,3 @@ json_t *query_page(const struct query_source *src, const char *key, int *ret_err
 	*ret_err = ret ? 0 : -ENOMEM;
 	return ret;
 }
-
-static void page_add(void *ctx, const struct core_page_info *p)
-{
-	query_append(ctx, json_page(p));
-}
-
-json_t *query_pages(const struct query_source *src)
-{
-	json_t *array = json_array();
-
-	core_each_page(src->core, page_add, &array);
-	return array ? json_pack("{s:o}", "pages", array) : NULL;
-}

@@ -277,10 +277,6 @@ static void page_show_takes_a_key(void **state)
 	assert_number(doc, "sharers", 2);
 	assert_true(json_is_true(at(doc, "lost")));
 	json_decref(doc);
-	doc = ask("pages");
-	assert_int_equal(json_array_size(at(doc, "pages")), 2);
-	assert_text(doc, "pages.1.state", "modified");
-	json_decref(doc);
 }
 
 static void locks_and_barriers_are_listed(void **state)
