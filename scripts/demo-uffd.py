@@ -35,15 +35,14 @@ def pass_on(number, stream):
 
 def run_heat(nodes):
     """heat on every node at once; True when all ended well."""
-    programs, readers = [], []
-    for number, node in enumerate(nodes, 1):
-        program = process.spawn(node.enter + [os.path.join(BUILD, "heat"), *HEAT],
-                                stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                                env=dict(node.environment, DSM_PORT=str(node.port)))
-        reader = threading.Thread(target=pass_on, args=(number, program.stdout))
+    programs = [process.spawn(node.enter + [os.path.join(BUILD, "heat"), *HEAT],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                              env=dict(node.environment, DSM_PORT=str(node.port)))
+                for node in nodes]
+    readers = [threading.Thread(target=pass_on, args=(number, program.stdout))
+               for number, program in enumerate(programs, 1)]
+    for reader in readers:
         reader.start()
-        programs.append(program)
-        readers.append(reader)
     for reader in readers:
         reader.join()
     return all([program.wait(60) == 0 for program in programs])

@@ -19,7 +19,7 @@ packages() { # GROUP: the group's packages, one word each
 	bench) packages build; packages vm
 		echo iproute2 python3 util-linux openmpi-bin libopenmpi-dev ;;
 	lint) packages build; packages vm
-		echo sparse clang-tidy clang-format shellcheck mandoc python3 perl libcmocka-dev \
+		echo sparse clang-tidy clang-format shellcheck mandoc python3 perl universal-ctags git libcmocka-dev \
 			libopenmpi-dev ;;
 	all) packages test; packages bench; packages lint ;;
 	*) echo "deps.sh: no group '$1' (build test vm bench lint all)" >&2; exit 2 ;;
