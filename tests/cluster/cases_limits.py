@@ -24,7 +24,7 @@ def exhausted_pool_is_a_clean_error(lab):
 def bare_touch_beyond_the_pool_is_sigbus(lab):
     first, second = lab.cluster(options=["--chunks", "64"])
     one = first.program()
-    base = one.ask("map", "0x40000000", 4096 * 4096)[0]
+    base = one.ask("address", "0x40000000")[0]
     got = one.ask_any("fill", base, 4096, 1, seconds=30)
     check(got[0] == "sigbus", f"touching more than there is: {' '.join(got)}")
     check(first.members() == 2 and second.members() == 2, "the agents go on")

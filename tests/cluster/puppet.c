@@ -91,6 +91,14 @@ static void do_map(char **w)
 	put_pointer(dsm_map_remote(number(w[1]), number(w[2])), "map");
 }
 
+/* Where a global address of the default region is, allocated or not. */
+static void do_address(char **w)
+{
+	char *base = dsm_region_base(dsm_region_default(dsm_default_context()));
+
+	put_pointer(base + number(w[1]), "address");
+}
+
 static void do_free(char **w)
 {
 	dsm_free(pointer(w[1]));
@@ -150,9 +158,10 @@ static void do_add(char **w)
 static void do_lock(char **w)
 {
 	uint64_t start = now_us();
-	int err = dsm_lock((int)number(w[1]));
+	/* 0, DSM_OWNER_DEAD, or a negative errno. */
+	int result = dsm_ctx_lock(dsm_default_context(), (uint32_t)number(w[1]));
 
-	printf("ok %d %" PRIu64 "\n", err, now_us() - start);
+	printf("ok %d %" PRIu64 "\n", result, now_us() - start);
 }
 
 static void do_unlock(char **w)
@@ -242,6 +251,7 @@ static const struct command {
 	{ "unlock", 1, do_unlock },   { "lock_add", 3, do_lock_add },
 	{ "barrier", 1, do_barrier }, { "rounds", 4, do_rounds },
 	{ "node", 0, do_node },	      { "page", 1, do_page },
+	{ "address", 1, do_address },
 };
 
 static void obey(char *line)
