@@ -1,0 +1,121 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: MIT
+# The dsm command against real agents (userfaultfd pager, loopback): every
+# subcommand as table and as JSON, its exit codes and messages, dsm run and all
+# the ways it can end, and the completion.
+set -uo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
+B=$PWD/${BUILD:-build/release}
+dsm=$B/dsm puppet=$B/puppet
+here=$PWD/tests/cluster
+dir=$(mktemp -d)
+export DSM_RUNDIR=$dir LC_ALL=C
+unset DSM_PORT DSM_CLUSTER DSM_JOIN DSM_PAGER
+passed=0 failed=0
+pids=()
+
+finish() {
+	local pid
+	for pid in "${pids[@]}"; do
+		kill -KILL "$pid" 2>/dev/null
+	done
+	rm -rf "$dir"
+}
+trap finish EXIT
+
+# check SENTENCE COMMAND...: one test.
+check() {
+	local sentence=$1
+	shift
+	if "$@" >"$dir/check.log" 2>&1; then
+		passed=$((passed + 1))
+	else
+		failed=$((failed + 1))
+		echo "not ok: $sentence"
+		sed 's/^/    /' "$dir/check.log"
+	fi
+}
+
+# until_true SECONDS COMMAND...: polls.
+until_true() {
+	local deadline=$((SECONDS + $1))
+	shift
+	until "$@"; do
+		((SECONDS >= deadline)) && return 1
+		sleep 0.05
+	done
+}
+
+# ask ARGS...: runs dsm; out, err and code are what came of it.
+ask() {
+	"$dsm" "$@" >"$dir/out" 2>"$dir/err" </dev/null
+	code=$?
+	out=$(<"$dir/out") err=$(<"$dir/err")
+}
+
+# gives CODE TEXT ARGS...: the exit code, and TEXT in stderr where not empty.
+gives() {
+	local want=$1 text=$2
+	shift 2
+	ask "$@"
+	echo "dsm $*: status $code, stdout: $out, stderr: $err"
+	[[ $code == "$want" && $err == *"$text"* ]] && [[ $want == 0 || -n $err ]]
+}
+
+# json EXPRESSION ARGS...: the document is d.
+json() {
+	local expression=$1
+	shift
+	ask "$@" --json
+	echo "dsm $* --json: status $code, $out $err; wanted: $expression"
+	[[ $code == 0 ]] && python3 -c '
+import json, sys
+d = json.loads(sys.argv[2])
+sys.exit(not eval(sys.argv[1]))' "$expression" "$out"
+}
+
+# table TEXT ARGS...: succeeds, and TEXT is in it.
+table() {
+	local text=$1
+	shift
+	ask "$@"
+	echo "dsm $*: status $code, stdout: $out, stderr: $err; wanted: $text"
+	[[ $code == 0 && $out == *"$text"* ]]
+}
+
+agent() {
+	"$B/dsmd" --config /dev/null --run-dir "$dir" --port "$1" --cluster "cli-$$" --no-discovery \
+		--pager uffd --chunks 4096 --log-level warn "${@:2}" >"$dir/dsmd-$1.log" 2>&1 &
+	pids+=($!)
+}
+
+members() {
+	[[ $("$dsm" -p "$1" status --json 2>/dev/null |
+		python3 -c 'import json, sys; print(json.load(sys.stdin)["members"])' 2>/dev/null) == "$2" ]]
+}
+
+free_ports() {
+	python3 -c '
+import socket, sys
+all = [socket.socket() for i in range(int(sys.argv[1]))]
+for s in all: s.bind(("0.0.0.0", 0))
+print(*[s.getsockname()[1] for s in all])' "$1"
+}
+
+# shellcheck source=tests/cluster/cli_agent.sh
+source "$here/cli_agent.sh"
+# shellcheck source=tests/cluster/cli_run.sh
+source "$here/cli_run.sh"
+# shellcheck source=tests/cluster/cli_words.sh
+source "$here/cli_words.sh"
+
+words_are_checked
+nobody_answers
+agents_answer
+completion_completes
+agents_go
+programs_run
+programs_are_ended
+
+echo "$passed passed, $failed failed"
+((failed == 0))

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Part of cli.sh: dsm run, and all the ways it ends.
+
+# Directories of runs that are there now.
+run_dirs() {
+	find /tmp -maxdepth 1 -name 'dsm-run-*' -newer "$dir/begin"
+}
+
+nothing_left() {
+	run_dirs
+	pgrep -af "cluster run-" && return 1
+	[[ -z $(run_dirs) ]]
+}
+
+# run_gives CODE ARGS...: out, err and code as of ask.
+run_gives() {
+	local want=$1
+	shift
+	ask run --pager uffd --chunks 1024 "$@"
+	echo "dsm run $*: status $code; stdout: $out; stderr: $err"
+	[[ $code == "$want" ]]
+}
+
+lines_are() {
+	diff <(sort <<<"$out") <(printf '%s\n' "$@" | sort)
+}
+
+programs_run() {
+	: >"$dir/begin"
+	# shellcheck disable=SC2016 # the program's own variables
+	check "three nodes run" run_gives 0 -n 3 -- sh -c 'echo "node $DSM_NODE_INDEX of $DSM_NODE_COUNT"'
+	check "lines have the node's number" lines_are "[1] node 0 of 3" "[2] node 1 of 3" "[3] node 2 of 3"
+	local base
+	base=$(free_ports 1)
+	# shellcheck disable=SC2016
+	check "%p is the port" run_gives 0 -n 1 --base-port "$base" -- \
+		sh -c 'echo "$1 $2 $DSM_PORT"' sh a%pb %%p
+	check "and %%p is %p" lines_are "[1] a${base}b %p $base"
+	check "stderr stays stderr" run_gives 0 -n 1 -- sh -c 'echo to-out; echo to-err >&2; printf rest'
+	check "stdout has its lines" lines_are "[1] to-out" "[1] rest"
+	check "stderr has its line" test "$err" = "[1] to-err"
+	check "the first program has our standard input" test \
+		"$(echo words | "$dsm" run --pager uffd -n 2 -- cat)" = "[1] words"
+	# shellcheck disable=SC2016
+	check "node ids are the numbers" run_gives 0 -n 2 -- \
+		sh -c '"$1" status --json | python3 -c "import json, sys; print(json.load(sys.stdin)[\"node\"])"' \
+		sh "$dsm"
+	check "1 is 1 and 2 is 2" lines_are "[1] 1" "[2] 2"
+	check "programs share memory" run_gives 0 -n 2 -- sh -c \
+		'{ echo barrier; echo lock_add 5 200000002000 100; echo barrier; echo read 200000002000; } | "$1" %p' \
+		sh "$puppet"
+	check "and both see all of it" test "$(grep -c 'ok 200$' <<<"$out")" = 2
+	# shellcheck disable=SC2016
+	check "the first status that is not 0 counts" run_gives 7 -n 2 --grace 1 -- \
+		sh -c '[ $DSM_NODE_INDEX = 1 ] && exit 7; exit 0'
+	# shellcheck disable=SC2016
+	check "a signal is 128 and its number" run_gives 137 -n 1 -- sh -c 'kill -9 $$'
+	check "a port in use is named" bash -c "
+		python3 -c 'import socket, subprocess, sys
+s = socket.socket(); s.bind((\"0.0.0.0\", 0)); s.listen()
+port = s.getsockname()[1]
+r = subprocess.run([\"$dsm\", \"run\", \"-n\", \"1\", \"--base-port\", str(port), \"--\", \"true\"],
+                   capture_output=True, text=True)
+print(r)
+sys.exit(not (r.returncode == 125 and \"port %d is in use\" % port in r.stderr))'"
+	check "an agent that does not start is 125" env DSM_DSMD=/bin/false bash -c "
+		'$dsm' run -n 1 -- true 2>'$dir/err'; [ \$? = 125 ] && grep -q 'did not start' '$dir/err'"
+	check "a missing agent is 125" env DSM_DSMD=/no/dsmd bash -c "
+		'$dsm' run -n 1 -- true 2>'$dir/err'; [ \$? = 125 ] && grep -q '/no/dsmd' '$dir/err'"
+	check "bad chunks are the agent's to refuse" run_gives 125 -n 1 --chunks many -- true
+	check "and it says so" grep -q 'many' "$dir/err"
+	check "nothing is left behind" until_true 5 nothing_left
+}
+
+# Starts dsm run in the background and waits until its programs say "up" on N nodes.
+run_start() {
+	local n=$1
+	shift
+	: >"$dir/run"
+	"$dsm" run --pager uffd --chunks 1024 -n "$n" "$@" >"$dir/run" 2>"$dir/run.err" </dev/null &
+	runner=$!
+	pids+=("$runner")
+	until_true 20 bash -c "[ \$(grep -c up '$dir/run') = $n ]"
+}
+
+run_ended() {
+	wait "$runner"
+	status=$?
+	cat "$dir/run" "$dir/run.err"
+	echo "status $status"
+}
+
+programs_are_ended() {
+	local began
+	check "programs that wait are started" run_start 2 -- \
+		sh -c 'trap "echo got-int; exit 3" INT; echo up; while :; do sleep 0.05; done'
+	kill -INT "$runner"
+	run_ended >"$dir/log"
+	check "SIGINT reaches both" test "$(grep -c got-int "$dir/run")" = 2
+	check "the status is theirs" test "$status" = 3
+	check "programs that do not listen are started" run_start 2 -- \
+		sh -c 'trap "echo noted" INT TERM; echo up; while :; do sleep 0.05; done'
+	began=$SECONDS
+	kill -INT "$runner"
+	until_true 5 bash -c "[ \$(grep -c noted '$dir/run') = 2 ]"
+	kill -INT "$runner"
+	run_ended >"$dir/log"
+	check "a second signal kills them" test "$status" = 137
+	check "at once" test $((SECONDS - began)) -lt 5
+	check "a program that would go on is started" run_start 2 -- sh -c 'sleep 617 & echo up; wait'
+	kill -KILL "$runner"
+	run_ended >"$dir/log"
+	check "kill -9 leaves no process and no directory" until_true 10 nothing_left
+	check "nor what the programs had started" until_true 5 bash -c "! pgrep -f '^sleep 617'"
+	began=$SECONDS
+	check "--timeout ends the programs" run_gives 124 -n 1 --timeout 0.3 -- sleep 617
+	# shellcheck disable=SC2016
+	check "one failure ends the others" run_gives 9 -n 2 --grace 0.3 -- \
+		sh -c '[ $DSM_NODE_INDEX = 0 ] && exit 9; sleep 617'
+	check "both soon" test $((SECONDS - began)) -lt 10
+	check "a program whose agent dies is told" run_start 2 --grace 0.3 -- sh -c 'echo up; sleep 617'
+	pkill -KILL -o -f "cluster run-$runner-"
+	run_ended >"$dir/log"
+	check "that is 125" test "$status" = 125
+	check "and is said" grep -q "its agent was ended by signal 9" "$dir/run.err"
+	check "nothing is left behind in the end" until_true 10 nothing_left
+}

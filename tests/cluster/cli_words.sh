@@ -1,0 +1,65 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# Part of cli.sh: the words of the command line, and the completion.
+
+words_are_checked() {
+	local noun
+	check "no command is wrong usage" gives 2 "a command is missing"
+	check "an unknown command is named" gives 2 "no such command 'statu'" statu
+	check "a noun alone is wrong usage" gives 2 "region: a word is missing" region
+	check "an unknown verb is named" gives 2 "no such command 'lost'" node lost
+	check "a word too many is named" gives 2 "'now' is one word too many" status now
+	check "a missing word is wrong usage" gives 2 "a word is missing" region show
+	check "port 0 is refused" gives 2 "--port 0: a number from 1 to 65535" --port 0 status
+	check "a port with a letter is refused" gives 2 "--port 99x" status --port 99x
+	check "a size with a strange unit is refused" gives 2 "size '4q'" region create grid 4q
+	check "size 0 is refused" gives 2 "size '0'" region create grid 0
+	check "a size beyond 64 bits is refused" gives 2 "size" region create grid 99999999T
+	check "a long name is refused" gives 2 "has 1 to 31 characters" region show "$(printf 'x%.0s' {1..32})"
+	check "an empty name is refused" gives 2 "has 1 to 31 characters" region delete ""
+	check "an unknown option is named" gives 2 "--frob" status --frob
+	check "an interval of 0 is refused" gives 2 "--interval 0" top --interval 0
+	check "DSM_PORT is checked" env DSM_PORT=no bash -c "
+		'$dsm' status 2>'$dir/err'; [ \$? = 2 ] && grep -q 'DSM_PORT=no' '$dir/err'"
+	check "the version is told" table "dsm " --version
+	check "the list of commands is in --help" table "dsm region create" --help
+	for noun in status "node list" "node leave" "region list" "region create" "region show" \
+		"region delete" "page show" "lock list" "barrier list" stats top events run; do
+		# shellcheck disable=SC2086 # two words
+		check "$noun has --help" table "Usage: dsm $noun" $noun --help
+	done
+	check "run wants a number of nodes" gives 2 "-n N is missing" run -- true
+	check "run wants a program" gives 2 "PROGRAM is missing" run -n 2
+	check "run -n 0 is refused" gives 2 "-n 0" run -n 0 -- true
+	check "run -n 65 is refused" gives 2 "-n 65" run -n 65 -- true
+	check "run --pager is checked" gives 2 "--pager disk" run -n 1 --pager disk -- true
+	check "run --timeout is checked" gives 2 "--timeout -1" run -n 1 --timeout=-1 -- true
+	check "run: ports must fit" gives 2 "above 65535" run -n 2 --base-port 65535 -- true
+	check "run: a missing program is 127" gives 127 "not found" run -n 1 -- no-such-program-here
+	check "run: a file that is no program is 126" gives 126 "cannot be executed" run -n 1 -- /etc/passwd
+}
+
+# completes WANTED WORD...: the last word is what the cursor is at.
+completes() {
+	local wanted=$1
+	shift
+	COMP_WORDS=("$dsm" "$@")
+	COMP_CWORD=$#
+	COMPREPLY=()
+	_dsm
+	echo "${COMP_WORDS[*]}: ${COMPREPLY[*]}; wanted: $wanted"
+	[[ " ${COMPREPLY[*]} " == *" $wanted "* ]]
+}
+
+completion_completes() {
+	# shellcheck source=docs/completion/dsm.bash
+	source docs/completion/dsm.bash
+	check "commands are completed" completes region reg
+	check "verbs are completed" completes show region s
+	check "names of regions are completed" completes mesh -p "$one" region show m
+	check "regions of page show are completed" completes mesh:0x -p "$one" page show m
+	check "ports are completed" completes "$two" --port ""
+	check "options are completed" completes --json status --j
+	check "pagers are completed" completes uffd run --pager u
+	check "programs are completed" completes bash run -n 2 -- bas
+}
