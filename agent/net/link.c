@@ -1,0 +1,369 @@
+// SPDX-License-Identifier: MIT
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent/log.h"
+#include "agent/net/link_priv.h"
+
+#define SWEEP_MS 100
+#define COMPLAINT_MS 10000 /* bad frames are logged so often at most: a stranger cannot fill the log */
+
+static struct link **link_bucket(struct net *n, link_id id)
+{
+	return &n->buckets[id % LINK_BUCKETS];
+}
+
+struct link *link_find(struct net *n, link_id id)
+{
+	struct link *l = *link_bucket(n, id);
+
+	while (l && l->id != id)
+		l = l->next;
+	return l;
+}
+
+static void link_closed(uv_handle_t *handle)
+{
+	struct link *l = (struct link *)handle;
+
+	link_buffers_free(l);
+	free(l);
+}
+
+static void link_unhash(struct link *l)
+{
+	struct link **at = link_bucket(l->net, l->id);
+
+	while (*at != l)
+		at = &(*at)->next;
+	*at = l->next;
+}
+
+static void link_undirty(struct link *l)
+{
+	struct link **at = &l->net->dirty;
+
+	if (!l->dirty)
+		return;
+	while (*at != l)
+		at = &(*at)->dirty_next;
+	*at = l->dirty_next;
+	l->dirty = false;
+}
+
+void link_end(struct link *l, bool tell)
+{
+	struct net *n = l->net;
+
+	if (l->state == LINK_CLOSED)
+		return;
+	if (l->state == LINK_DIALLING)
+		n->dialling--;
+	if (l->stranger)
+		n->strangers--;
+	l->stranger = false;
+	l->state = LINK_CLOSED;
+	link_unhash(l);
+	link_undirty(l);
+	n->stats.links--;
+	uv_close((uv_handle_t *)&l->poll, link_closed);
+	close(l->fd);
+	if (tell)
+		n->cfg.host->link_down(n->cfg.host->ctx, l->id);
+}
+
+void link_refuse(struct link *l, const char *why)
+{
+	struct net *n = l->net;
+	uint64_t now = uv_now(n->cfg.loop);
+	char text[ADDR_TEXT_MAX];
+
+	n->stats.bad_frames++;
+	if (n->complaint_ms && now - n->complaint_ms < COMPLAINT_MS && l->stranger) {
+		n->complaints_held++;
+	} else {
+		log_warn("link to %s closed: it %s", addr_text(&l->peer, text), why);
+		if (n->complaints_held)
+			log_warn("%u more links of strangers were closed for such reasons", n->complaints_held);
+		n->complaints_held = 0;
+		n->complaint_ms = now;
+	}
+	link_end(l, true);
+}
+
+static void link_connected(struct link *l)
+{
+	struct net *n = l->net;
+	socklen_t len = sizeof(int);
+	int err = 0;
+
+	if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &err, &len))
+		err = errno;
+	if (err) {
+		char text[ADDR_TEXT_MAX];
+
+		log_debug("cannot reach %s: %s", addr_text(&l->peer, text), strerror(err));
+		link_end(l, true);
+		return;
+	}
+	l->state = LINK_UP;
+	n->dialling--;
+	link_poll(l);
+	n->cfg.host->link_up(n->cfg.host->ctx, l->id, &l->peer);
+}
+
+static void link_event(uv_poll_t *handle, int status, int events)
+{
+	struct link *l = (struct link *)handle;
+
+	if (l->state == LINK_DIALLING) {
+		link_connected(l);
+		return;
+	}
+	if (status < 0 || (events & UV_READABLE))
+		link_readable(l);
+	if (l->state == LINK_UP && (events & UV_WRITABLE) && !link_write(l))
+		link_end(l, true);
+	/* After an error the loop watches the socket no more. */
+	if (status < 0)
+		link_end(l, true);
+}
+
+void link_poll(struct link *l)
+{
+	int events = l->state == LINK_DIALLING ? UV_WRITABLE : UV_READABLE;
+
+	if (l->want_write)
+		events |= UV_WRITABLE;
+	uv_poll_start(&l->poll, events, link_event);
+}
+
+static void socket_tune(int fd)
+{
+	int one = 1;
+
+	/* Frames are batched here already; waiting for more would only delay them. */
+	setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+}
+
+/*
+ * Dials that hang and strangers that say nothing end here. What the host does
+ * about it may end other links too; they stay in memory until the loop goes on.
+ */
+static void net_sweep(uv_timer_t *timer)
+{
+	struct net *n = timer->data;
+	uint64_t now = uv_now(n->cfg.loop);
+	struct link *l, *next;
+
+	if (!n->dialling && !n->strangers)
+		uv_timer_stop(timer);
+	for (size_t i = 0; i < LINK_BUCKETS; i++) {
+		for (l = n->buckets[i]; l; l = next) {
+			next = l->next;
+			if (l->state == LINK_DIALLING && now - l->born_ms >= NET_DIAL_MS)
+				link_end(l, true);
+			else if (l->stranger && now - l->born_ms >= NET_STRANGER_MS)
+				link_refuse(l, "says nothing");
+		}
+	}
+}
+
+/* Takes over @fd. NULL: no memory, @fd is closed. */
+static struct link *link_new(struct net *n, link_id id, int fd, const struct core_addr *peer)
+{
+	struct link *l = calloc(1, sizeof(*l));
+
+	if (!l || uv_poll_init(n->cfg.loop, &l->poll, fd)) {
+		free(l);
+		close(fd);
+		return NULL;
+	}
+	l->net = n;
+	l->id = id;
+	l->fd = fd;
+	l->peer = *peer;
+	l->rx_seq = 1;
+	l->tx_seq = 1;
+	l->born_ms = uv_now(n->cfg.loop);
+	l->next = *link_bucket(n, id);
+	*link_bucket(n, id) = l;
+	if (!uv_is_active((uv_handle_t *)n->sweep))
+		uv_timer_start(n->sweep, net_sweep, SWEEP_MS, SWEEP_MS);
+	n->stats.links++;
+	return l;
+}
+
+void net_connect(struct net *n, link_id id, const struct core_addr *addr)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = addr_to_sockaddr(addr, &sa);
+	struct link *l;
+	int fd;
+
+	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0) {
+		n->cfg.host->link_down(n->cfg.host->ctx, id);
+		return;
+	}
+	socket_tune(fd);
+	l = link_new(n, id, fd, addr);
+	if (!l) {
+		n->cfg.host->link_down(n->cfg.host->ctx, id);
+		return;
+	}
+	l->state = LINK_DIALLING;
+	n->dialling++;
+	if (connect(fd, (struct sockaddr *)&sa, len) && errno != EINPROGRESS) {
+		link_end(l, true);
+		return;
+	}
+	link_poll(l);
+}
+
+static void net_accept(struct net *n)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct core_addr peer;
+	struct link *l;
+	int fd;
+
+	fd = accept4(n->listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	if (fd < 0)
+		return;
+	if (n->strangers >= NET_STRANGERS_MAX || !addr_from_sockaddr(&peer, (struct sockaddr *)&sa)) {
+		close(fd);
+		return;
+	}
+	socket_tune(fd);
+	n->next_accept += 2;
+	l = link_new(n, n->next_accept, fd, &peer);
+	if (!l)
+		return;
+	l->state = LINK_UP;
+	l->stranger = true;
+	n->strangers++;
+	link_poll(l);
+	n->cfg.host->link_up(n->cfg.host->ctx, l->id, &l->peer);
+}
+
+static void listener_event(uv_poll_t *handle, int status, int events)
+{
+	(void)status;
+	(void)events;
+	net_accept(handle->data);
+}
+
+static int listen_socket(int family, uint16_t port)
+{
+	struct core_addr any = { .port = port };
+	struct sockaddr_storage sa;
+	int one = 1, zero = 0, err;
+	socklen_t len;
+	int fd;
+
+	if (family == AF_INET)
+		memset(any.ip + 10, 0xff, 2);
+	len = addr_to_sockaddr(&any, &sa);
+	fd = socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+	if (fd < 0)
+		return -errno;
+	setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof(one));
+	if (family == AF_INET6)
+		setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof(zero));
+	if (bind(fd, (struct sockaddr *)&sa, len) || listen(fd, 128)) {
+		err = -errno;
+		close(fd);
+		return err;
+	}
+	return fd;
+}
+
+int net_listen(struct net *n, uint16_t port)
+{
+	struct sockaddr_storage sa;
+	socklen_t len = sizeof(sa);
+	struct core_addr bound;
+	int fd;
+
+	fd = listen_socket(AF_INET6, port);
+	if (fd == -EAFNOSUPPORT || fd == -EADDRNOTAVAIL)
+		fd = listen_socket(AF_INET, port);
+	if (fd < 0)
+		return fd;
+	n->listener = calloc(1, sizeof(*n->listener));
+	if (!n->listener || uv_poll_init(n->cfg.loop, n->listener, fd)) {
+		free(n->listener);
+		n->listener = NULL;
+		close(fd);
+		return -ENOMEM;
+	}
+	n->listen_fd = fd;
+	n->listener->data = n;
+	uv_poll_start(n->listener, UV_READABLE, listener_event);
+	if (getsockname(fd, (struct sockaddr *)&sa, &len) ||
+	    !addr_from_sockaddr(&bound, (struct sockaddr *)&sa))
+		return -EINVAL;
+	return bound.port;
+}
+
+struct net *net_new(const struct net_config *cfg)
+{
+	struct net *n = calloc(1, sizeof(*n));
+
+	if (!n)
+		return NULL;
+	n->cfg = *cfg;
+	n->listen_fd = -1;
+	n->sweep = calloc(1, sizeof(*n->sweep));
+	if (!n->sweep || uv_timer_init(cfg->loop, n->sweep)) {
+		free(n->sweep);
+		free(n);
+		return NULL;
+	}
+	n->sweep->data = n;
+	return n;
+}
+
+static void handle_free(uv_handle_t *handle)
+{
+	free(handle);
+}
+
+void net_free(struct net *n)
+{
+	if (!n)
+		return;
+	for (size_t i = 0; i < LINK_BUCKETS; i++)
+		while (n->buckets[i])
+			link_end(n->buckets[i], false);
+	if (n->listener) {
+		uv_close((uv_handle_t *)n->listener, handle_free);
+		close(n->listen_fd);
+	}
+	uv_close((uv_handle_t *)n->sweep, handle_free);
+	free(n);
+}
+
+void net_close(struct net *n, link_id id)
+{
+	struct link *l = link_find(n, id);
+
+	if (!l)
+		return;
+	/* A last word (why somebody is turned away) goes out before the link does. */
+	if (l->state == LINK_UP && !l->want_write)
+		link_write(l);
+	link_end(l, false);
+}
+
+void net_stats_get(const struct net *n, struct net_stats *ret)
+{
+	*ret = n->stats;
+}

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: MIT
+#include <inttypes.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/net/wire.h"
+#include "agent/net/wire_rules.h"
+
+__attribute__((format(printf, 2, 3))) static bool wire_bad(struct wire_error *ret, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(ret->text, sizeof(ret->text), fmt, ap);
+	va_end(ap);
+	return false;
+}
+
+const char *wire_type_name(uint16_t type)
+{
+	const struct wire_rule *rule = wire_rule(type);
+
+	return rule ? rule->name : "unknown";
+}
+
+static size_t wire_pages(const struct core_msg *m)
+{
+	return m->type == MSG_PAGE_DATA ? m->count : 0;
+}
+
+size_t wire_body_size(const struct core_msg *m)
+{
+	return sizeof(*m) + m->nrecs * core_msg_rec_size(m->type) + wire_pages(m) * WIRE_PAGE_SIZE;
+}
+
+void wire_seal(struct wire_header *ret, const struct core_msg *m, uint64_t seq)
+{
+	*ret = (struct wire_header){
+		.magic = seq ? WIRE_MAGIC : WIRE_MAGIC_DGRAM,
+		.version = WIRE_VERSION,
+		.src = m->src,
+		.type = m->type,
+		.epoch = m->epoch,
+		.seq = seq,
+		.length = (uint32_t)wire_body_size(m),
+	};
+}
+
+bool wire_header_check(const struct wire_header *h, uint64_t seq, struct wire_error *ret_error)
+{
+	if (h->magic != (seq ? WIRE_MAGIC : WIRE_MAGIC_DGRAM))
+		return wire_bad(ret_error, "does not speak our protocol (magic 0x%08" PRIx32 ")", h->magic);
+	if (h->version != WIRE_VERSION)
+		return wire_bad(ret_error, "speaks version %u of the wire format, this agent %u",
+				h->version, WIRE_VERSION);
+	if (h->flags || h->reserved)
+		return wire_bad(ret_error, "reserved header bits are set (flags 0x%x, 0x%" PRIx32 ")",
+				h->flags, h->reserved);
+	if (!wire_rule(h->type))
+		return wire_bad(ret_error, "message type %u is unknown", h->type);
+	if (h->seq != seq)
+		return wire_bad(ret_error, "frame number %" PRIu64 " where %" PRIu64 " was due: %s",
+				h->seq, seq, h->seq < seq ? "replayed" : "skipped");
+	if (h->length < WIRE_BODY_MIN || h->length > WIRE_BODY_MAX)
+		return wire_bad(ret_error, "%s of %" PRIu32 " bytes, allowed are %zu to %zu",
+				wire_type_name(h->type), h->length, WIRE_BODY_MIN, WIRE_BODY_MAX);
+	if (!seq && h->length > WIRE_DGRAM_MAX - sizeof(*h))
+		return wire_bad(ret_error, "datagram of %" PRIu32 " bytes", h->length);
+	return true;
+}
+
+/* A name ends in its field, and only zeroes follow it. */
+static bool name_ok(const char *name)
+{
+	size_t n = strnlen(name, CORE_NAME_MAX);
+
+	for (size_t i = n; i < CORE_NAME_MAX; i++)
+		if (name[i])
+			return false;
+	return n < CORE_NAME_MAX;
+}
+
+static bool run_ok(uint64_t key, uint64_t count)
+{
+	return count && PAGE_KEY_PAGE(key) + count <= PAGE_KEY_PAGE(UINT64_MAX) + 1;
+}
+
+/* The first field that is set though the type has no use for it; NULL: none. */
+static const char *stray_field(const struct core_msg *m, uint16_t used)
+{
+	const struct {
+		const char *name;
+		uint16_t bit;
+		bool set;
+	} fields[] = {
+		{ "nid", W_NID, m->nid },     { "nid2", W_NID2, m->nid2 },
+		{ "ver", W_VER, m->ver },     { "key", W_KEY, m->key },
+		{ "count", W_COUNT, m->count }, { "arg", W_ARG, m->arg },
+		{ "a", W_A, m->a },	      { "b", W_B, m->b },
+		{ "name", W_NAME, m->name[0] },
+	};
+
+	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+		if (fields[i].set && !(used & fields[i].bit))
+			return fields[i].name;
+	return NULL;
+}
+
+static bool addr_ok(const struct core_addr *a)
+{
+	return !a->reserved && !a->scope;
+}
+
+static bool member_ok(const struct rec_member *r)
+{
+	static const uint8_t zero[sizeof(r->reserved)];
+
+	return r->nid && r->state >= MEMBER_JOINING && r->state <= MEMBER_LEAVING &&
+	       addr_ok(&r->addr) && !memcmp(r->reserved, zero, sizeof(zero));
+}
+
+static bool region_ok(const struct rec_region *r)
+{
+	return name_ok(r->name) && !r->reserved && !(r->size % WIRE_PAGE_SIZE) &&
+	       !(r->base % WIRE_PAGE_SIZE);
+}
+
+static bool extent_ok(const struct rec_extent *r)
+{
+	return run_ok(r->key, r->count) &&
+	       !(r->flags & ~(EXTENT_ALLOC | EXTENT_HEAD | EXTENT_ORPHANED));
+}
+
+static bool holding_ok(const struct rec_holding *r)
+{
+	static const uint8_t zero[sizeof(r->reserved)];
+
+	return run_ok(r->key, r->count) && r->state >= 1 &&
+	       r->state <= HOLDING_STASH && !memcmp(r->reserved, zero, sizeof(zero));
+}
+
+static bool lock_ok(const struct rec_lock *r)
+{
+	return r->kind >= LOCK_TOKEN_HELD && r->kind <= LOCK_RW_WANTED && !(r->flags & ~F_FLAGS_ALL);
+}
+
+static bool rec_ok(enum wire_rec kind, const void *rec)
+{
+	switch (kind) {
+	case REC_ADDR:
+		return addr_ok(rec);
+	case REC_MEMBER:
+		return member_ok(rec);
+	case REC_REGION:
+		return region_ok(rec);
+	case REC_EXTENT:
+		return extent_ok(rec);
+	case REC_HOLDING:
+		return holding_ok(rec);
+	case REC_LOCK:
+		return lock_ok(rec);
+	case REC_NONE:
+		break;
+	}
+	return false;
+}
+
+static bool recs_check(const struct wire_rule *rule, const struct core_msg *m, const void *recs,
+		       struct wire_error *ret_error)
+{
+	const size_t size = core_msg_rec_size(m->type);
+	const char *rec = recs;
+
+	if (m->nrecs > rule->recs_max)
+		return wire_bad(ret_error, "%s with %u records, at most %u", rule->name, m->nrecs,
+				rule->recs_max);
+	for (unsigned int i = 0; i < m->nrecs; i++, rec += size)
+		if (!rec_ok(rule->rec, rec))
+			return wire_bad(ret_error, "%s: record %u makes no sense", rule->name, i);
+	return true;
+}
+
+bool wire_body_check(const struct wire_header *h, const struct core_msg *m, const void *recs,
+		     struct wire_error *ret_error)
+{
+	const struct wire_rule *rule = wire_rule(m->type);
+	const char *stray;
+
+	if (!rule || m->type != h->type || m->src != h->src || m->epoch != h->epoch)
+		return wire_bad(ret_error, "header and message disagree (type %u and %u)", h->type, m->type);
+	if (h->magic == WIRE_MAGIC_DGRAM && !rule->dgram)
+		return wire_bad(ret_error, "%s does not come in a datagram", rule->name);
+	if (m->reserved || m->reserved2)
+		return wire_bad(ret_error, "%s: reserved field is set", rule->name);
+	stray = stray_field(m, rule->fields);
+	if (stray)
+		return wire_bad(ret_error, "%s: field %s is set", rule->name, stray);
+	if (m->flags & ~rule->flags)
+		return wire_bad(ret_error, "%s: flags 0x%x, allowed 0x%x", rule->name, m->flags, rule->flags);
+	if (!name_ok(m->name))
+		return wire_bad(ret_error, "%s: name does not end", rule->name);
+	if (rule->run_max && (m->count > rule->run_max || !run_ok(m->key, m->count)))
+		return wire_bad(ret_error, "%s: run of %" PRIu32 " pages at 0x%" PRIx64, rule->name,
+				m->count, m->key);
+	if (h->length != wire_body_size(m))
+		return wire_bad(ret_error, "%s of %" PRIu32 " bytes, its fields make %zu", rule->name,
+				h->length, wire_body_size(m));
+	return recs_check(rule, m, recs, ret_error);
+}
