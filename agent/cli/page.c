@@ -113,7 +113,7 @@ static void page_print(json_t *doc)
 
 static int page_show(const struct cli *cli, struct session *s, const char *word)
 {
-	struct client_req req = { .type = CLIENT_OP, .arg = OP_PAGE_QUERY };
+	struct client_req req = { .type = CLIENT_OP };
 	struct client_rep rep;
 	struct place place;
 	json_t *doc;
@@ -127,7 +127,12 @@ static int page_show(const struct cli *cli, struct session *s, const char *word)
 	if (code)
 		return code;
 	req.key = PAGE_KEY(place.region, place.global / 4096);
+	/* First the extent: a node that does not know the home cannot ask it. */
+	req.arg = OP_LOOKUP;
 	err = session_request(s, &req, &rep, SESSION_PATIENCE_MS);
+	req.arg = OP_PAGE_QUERY;
+	if (!err)
+		err = session_request(s, &req, &rep, SESSION_PATIENCE_MS);
 	if (err == -ENOENT)
 		return cli_error(CLI_NOT_FOUND, "page show: nobody allocated %s:0x%" PRIx64, place.name,
 				 place.global);

@@ -70,6 +70,9 @@ static int region_request(const struct cli *cli, uint32_t op, const char *name, 
 		return cli_error(CLI_FAILED, "region %s: '%s' exists already", verb, name);
 	case -ENOENT:
 		return cli_error(CLI_NOT_FOUND, "region %s: no region '%s'", verb, name);
+	case -EINVAL:
+		return cli_error(CLI_FAILED, "region %s: '%s' is refused: a region has 4096 bytes to 16 TiB",
+				 verb, name);
 	case -EBUSY:
 		return cli_error(CLI_FAILED, "region %s: '%s' is in use, or is the default region",
 				 verb, name);

@@ -83,7 +83,7 @@ static void program_ended(struct run *run, struct run_node *node, int status)
 	run_guard_forget(run, node->program);
 	node->program = 0;
 	if (WIFSIGNALED(status)) {
-		if (!run->interrupted)
+		if (!run->interrupted && !run->pressed)
 			cli_error(0, "run: node %u: ended by signal %d (%s)", node->number,
 				  WTERMSIG(status), strsignal(WTERMSIG(status)));
 		run_failed(run, 128 + WTERMSIG(status));

@@ -106,11 +106,14 @@ print(*[s.getsockname()[1] for s in all])' "$1"
 source "$here/cli_agent.sh"
 # shellcheck source=tests/cluster/cli_run.sh
 source "$here/cli_run.sh"
+# shellcheck source=tests/cluster/cli_strange.sh
+source "$here/cli_strange.sh"
 # shellcheck source=tests/cluster/cli_words.sh
 source "$here/cli_words.sh"
 
 words_are_checked
 nobody_answers
+strange_agents_are_survived
 agents_answer
 completion_completes
 agents_go
