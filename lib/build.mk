@@ -1,4 +1,29 @@
 # SPDX-License-Identifier: MIT
+# libdsm: the shared library with its soname, and the archive.
+LIBDSM_SRCS := lib/ask.c lib/connect.c lib/fork.c lib/list.c lib/lock.c lib/lock_table.c lib/log.c \
+	lib/map.c lib/memory.c lib/open.c lib/region.c lib/session.c lib/simple.c lib/spawn.c \
+	lib/thread.c lib/wait.c lib/watch.c
+LIBDSM_OBJS := $(LIBDSM_SRCS:%.c=$(B)/%.o)
+-include $(LIBDSM_OBJS:.o=.d)
+
+LIBRARIES += $(B)/libdsm.so.0 $(B)/libdsm.so $(B)/libdsm.a
+
+$(B)/libdsm.so.0: $(LIBDSM_OBJS) lib/libdsm.map
+	$(CC) $(LDFLAGS) -shared -Wl,-soname,libdsm.so.0 -Wl,--version-script=lib/libdsm.map \
+		-o $@ $(LIBDSM_OBJS)
+
+$(B)/libdsm.so: $(B)/libdsm.so.0
+	ln -sf libdsm.so.0 $@
+
+# One object with dsm_* as its only global names, like the shared library.
+$(B)/lib/libdsm.o: $(LIBDSM_OBJS)
+	$(CC) $(filter -fsanitize=%,$(LDFLAGS)) -r -nostdlib -o $@ $(LIBDSM_OBJS)
+	objcopy --wildcard --keep-global-symbol='dsm_*' $@
+
+$(B)/libdsm.a: $(B)/lib/libdsm.o
+	rm -f $@
+	$(AR) rcs $@ $<
+
 UFFD_PAGER_SRCS := $(wildcard agent/pager/uffd*.c)
 
 UNIT += test_uffd_pager

@@ -49,6 +49,12 @@ struct dsm_options {
 };
 
 #define DSM_OPEN_NO_START 1u /**< never start an agent: -ENOENT where none serves the port */
+/**
+ * Map regions where there is room, not at the address all nodes agree on: for
+ * a program that is several nodes at once. Pointers stored in shared memory mean
+ * nothing then; offsets from dsm_region_base() do.
+ */
+#define DSM_OPEN_ANYWHERE 2u
 
 /**
  * Use the node on @options->port (NULL: all defaults), started when no agent
@@ -63,7 +69,7 @@ struct dsm_options {
  *
  * Errors: -ENOENT no dsmd found to start, or DSM_OPEN_NO_START and no agent; -ECONNREFUSED the
  * agent ended at once; -ETIMEDOUT; -EADDRINUSE the memory's address range is
- * taken in this program; -EOPNOTSUPP the agent's pager takes no further program;
+ * taken in this program, perhaps by another context; -EOPNOTSUPP the agent's pager takes no further program;
  * -EACCES the agent belongs to another user.
  */
 int dsm_open(const struct dsm_options *options, dsm_t **ret);

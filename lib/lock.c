@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Locks. One whose token is at this node changes hands by a compare-and-swap
+ * in the word that the agent and its programs share (agent/core/lock_word.h);
+ * all else is a request to the agent.
+ */
+#include <dsm/context.h>
+#include <errno.h>
+
+#include "agent/core/lock_word.h"
+#include "lib/context.h"
+#include "lib/lock_table.h"
+
+/* The word of lock @id where the calling thread may use it, else NULL. */
+static inline _Atomic uint32_t *word_of(const dsm_t *ctx, uint32_t id)
+{
+	if (thread_memory.serial != atomic_load_explicit(&ctx->serial, memory_order_relaxed))
+		return NULL;
+	return lock_table_word(thread_memory.locks, id);
+}
+
+static __attribute__((noinline)) int lock_slow(dsm_t *ctx, uint32_t id, uint32_t flags,
+					       uint64_t timeout_us)
+{
+	struct client_req req = {
+		.arg = OP_LOCK, .id = id, .flags = flags, .timeout_us = timeout_us,
+	};
+	struct client_rep rep = { 0 };
+	int err = thread_op(ctx, &req, &rep);
+
+	if ((!err || err == -EOWNERDEAD) && rep.val[0] < UINT32_MAX)
+		lock_table_add(thread_memory.locks, id, (uint32_t)rep.val[0]);
+	return err == -EOWNERDEAD ? DSM_OWNER_DEAD : err;
+}
+
+int dsm_ctx_lock(dsm_t *ctx, uint32_t id)
+{
+	_Atomic uint32_t *word;
+
+	if (!ctx)
+		return -EINVAL;
+	word = word_of(ctx, id);
+	if (word && lock_word_try(word, thread_memory.client))
+		return 0;
+	return lock_slow(ctx, id, 0, CORE_NO_TIMEOUT);
+}
+
+int dsm_ctx_trylock(dsm_t *ctx, uint32_t id)
+{
+	_Atomic uint32_t *word;
+
+	if (!ctx)
+		return -EINVAL;
+	word = word_of(ctx, id);
+	if (word && lock_word_try(word, thread_memory.client))
+		return 0;
+	return lock_slow(ctx, id, F_TRY, 0);
+}
+
+int dsm_ctx_timedlock(dsm_t *ctx, uint32_t id, uint64_t timeout_us)
+{
+	_Atomic uint32_t *word;
+
+	if (!ctx)
+		return -EINVAL;
+	word = word_of(ctx, id);
+	if (word && lock_word_try(word, thread_memory.client))
+		return 0;
+	return lock_slow(ctx, id, 0, timeout_us);
+}
+
+static __attribute__((noinline)) int unlock_slow(dsm_t *ctx, uint32_t id)
+{
+	struct client_req req = { .arg = OP_UNLOCK, .id = id };
+
+	return thread_op(ctx, &req, NULL);
+}
+
+int dsm_ctx_unlock(dsm_t *ctx, uint32_t id)
+{
+	_Atomic uint32_t *word;
+
+	if (!ctx)
+		return -EINVAL;
+	word = word_of(ctx, id);
+	if (word && lock_word_leave(word, thread_memory.client))
+		return 0;
+	return unlock_slow(ctx, id);
+}
+
+static int rwlock(dsm_t *ctx, uint32_t id, uint32_t flags, uint64_t timeout_us)
+{
+	struct client_req req = { .arg = OP_RWLOCK, .id = id, .flags = flags, .timeout_us = timeout_us };
+	int err;
+
+	if (!ctx)
+		return -EINVAL;
+	if (!timeout_us)
+		req.flags |= F_TRY;
+	err = thread_op(ctx, &req, NULL);
+	return err == -EOWNERDEAD ? DSM_OWNER_DEAD : err;
+}
+
+static int rwunlock(dsm_t *ctx, uint32_t id, uint32_t flags)
+{
+	struct client_req req = { .arg = OP_RWUNLOCK, .id = id, .flags = flags };
+
+	return ctx ? thread_op(ctx, &req, NULL) : -EINVAL;
+}
+
+int dsm_rdlock(dsm_t *ctx, uint32_t id, uint64_t timeout_us)
+{
+	return rwlock(ctx, id, 0, timeout_us);
+}
+
+int dsm_wrlock(dsm_t *ctx, uint32_t id, uint64_t timeout_us)
+{
+	return rwlock(ctx, id, F_WRITE, timeout_us);
+}
+
+int dsm_rdunlock(dsm_t *ctx, uint32_t id)
+{
+	return rwunlock(ctx, id, 0);
+}
+
+int dsm_wrunlock(dsm_t *ctx, uint32_t id)
+{
+	return rwunlock(ctx, id, F_WRITE);
+}
