@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 PROGS += dsm
-UNIT += test_query
+UNIT += test_query test_cli
 
 dsm_SRCS := $(addprefix agent/cli/,main.c args.c session.c table.c node.c region.c page.c sync.c \
 	stats.c screen.c top.c events.c run.c run_child.c run_node.c run_output.c run_guard.c)
@@ -9,3 +9,6 @@ dsm_LIBS := jansson
 test_query_SRCS := tests/unit/test_query.c $(addprefix agent/client/,query.c query_json.c \
 	query_node.c query_memory.c query_sync.c query_events.c)
 test_query_LIBS := cmocka jansson
+
+test_cli_SRCS := tests/unit/test_cli.c $(addprefix agent/cli/,args.c table.c run_output.c)
+test_cli_LIBS := cmocka jansson
