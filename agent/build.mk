@@ -6,3 +6,17 @@ dsmd_LIBS := libuv jansson inih libnl-3.0 libnl-genl-3.0
 ifeq ($(wildcard agent/pager/kmod.c),)
 dsmd_LDLIBS := -Wl,--defsym=pager_kmod=pager_uffd
 endif
+
+NET_SRCS := $(wildcard agent/net/*.c) agent/log.c
+UNIT += test_wire test_link
+test_wire_SRCS := tests/unit/test_wire.c agent/net/wire.c agent/net/wire_rules.c
+test_wire_LIBS := cmocka
+test_link_SRCS := tests/unit/test_link.c $(NET_SRCS)
+test_link_LIBS := cmocka libuv
+
+UNIT += test_config test_stash
+CONFIG_SRCS := agent/config.c agent/config_settings.c agent/net/addr.c
+test_config_SRCS := tests/unit/test_config.c $(CONFIG_SRCS)
+test_config_LIBS := cmocka inih
+test_stash_SRCS := tests/unit/test_stash.c agent/stash.c agent/latency.c
+test_stash_LIBS := cmocka

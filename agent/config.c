@@ -83,6 +83,8 @@ static bool load_environment(struct config *cfg)
 		value = settings[i].env ? getenv(settings[i].env) : NULL;
 		if (!value || !*value)
 			continue;
+		if (!strcmp(settings[i].name, "join"))
+			cfg->nseeds = 0; /* in place of the file's */
 		if (config_set(cfg, settings[i].name, value, why, sizeof(why)))
 			continue;
 		fprintf(stderr, "dsmd: environment variable %s: %s\n", settings[i].env, why);

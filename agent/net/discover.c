@@ -86,7 +86,7 @@ static void refuse(struct discover *d, const struct core_addr *from, const char 
 }
 
 /* One datagram as it came. */
-static void take(struct discover *d, const struct dgram *in, size_t size, const struct core_addr *source)
+static void take(struct discover *d, struct dgram *in, size_t size, const struct core_addr *source)
 {
 	struct wire_error error;
 	struct core_addr dial = *source;
@@ -109,6 +109,7 @@ static void take(struct discover *d, const struct dgram *in, size_t size, const 
 		dial.port = dial_port(&in->msg);
 		peer_remember(d, &dial, source);
 	}
+	wire_recs_scope(&in->msg, in->recs, source->scope);
 	d->cfg.host->datagram(d->cfg.host->ctx, &in->msg, in->recs, &dial);
 }
 
@@ -151,8 +152,10 @@ static void send_to(struct discover *d, int fd, const struct sockaddr *sa, sockl
 		return;
 	wire_seal(&out.header, msg, 0);
 	out.msg = *msg;
-	if (recs_size)
+	if (recs_size) {
 		memcpy(out.recs, recs, recs_size);
+		wire_recs_scope(msg, out.recs, 0);
+	}
 	if (sendto(fd, &out, sizeof(out.header) + out.header.length, MSG_DONTWAIT | MSG_NOSIGNAL, sa, len) > 0)
 		d->stats.sent++;
 }

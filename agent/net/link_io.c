@@ -92,8 +92,10 @@ void *net_send(struct net *n, link_id id, const struct core_msg *msg, const void
 	at = l->tx + l->tx_tail;
 	memcpy(at, &header, sizeof(header));
 	memcpy(at + sizeof(header), msg, sizeof(*msg));
-	if (recs_size)
+	if (recs_size) {
 		memcpy(at + sizeof(header) + sizeof(*msg), recs, recs_size);
+		wire_recs_scope(msg, at + sizeof(header) + sizeof(*msg), 0);
+	}
 	l->tx_last = l->tx_tail;
 	l->tx_tail += size;
 	l->tx_seq++;
@@ -175,7 +177,7 @@ static bool link_take_frame(struct link *l)
 	size_t have = l->rx_tail - l->rx_head;
 	const struct wire_header *h = (const void *)(l->rx + l->rx_head);
 	const struct core_msg *m = (const void *)(h + 1);
-	const char *recs = (const char *)(m + 1);
+	char *recs = l->rx + l->rx_head + sizeof(*h) + sizeof(*m);
 	struct wire_error error;
 
 	if (have < sizeof(*h))
@@ -199,6 +201,7 @@ static bool link_take_frame(struct link *l)
 	l->rx_seq++;
 	l->rx_head += sizeof(*h) + h->length;
 	n->stats.msgs_in++;
+	wire_recs_scope(m, recs, l->peer.scope);
 	n->cfg.host->message(n->cfg.host->ctx, l->id, m, recs, recs + m->nrecs * core_msg_rec_size(m->type));
 	return l->state == LINK_UP;
 }

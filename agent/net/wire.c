@@ -109,7 +109,7 @@ static const char *stray_field(const struct core_msg *m, uint16_t used)
 
 static bool addr_ok(const struct core_addr *a)
 {
-	return !a->reserved && !a->scope;
+	return !a->reserved;
 }
 
 static bool member_ok(const struct rec_member *r)
@@ -136,8 +136,8 @@ static bool holding_ok(const struct rec_holding *r)
 {
 	static const uint8_t zero[sizeof(r->reserved)];
 
-	return run_ok(r->key, r->count) && r->state >= 1 &&
-	       r->state <= HOLDING_STASH && !memcmp(r->reserved, zero, sizeof(zero));
+	return run_ok(r->key, r->count) && !r->nid && r->state &&
+	       r->state <= HOLDING_LOST && !memcmp(r->reserved, zero, sizeof(zero));
 }
 
 static bool lock_ok(const struct rec_lock *r)
@@ -207,4 +207,20 @@ bool wire_body_check(const struct wire_header *h, const struct core_msg *m, cons
 		return wire_bad(ret_error, "%s of %" PRIu32 " bytes, its fields make %zu", rule->name,
 				h->length, wire_body_size(m));
 	return recs_check(rule, m, recs, ret_error);
+}
+
+void wire_recs_scope(const struct core_msg *m, void *recs, uint32_t scope)
+{
+	const struct wire_rule *rule = wire_rule(m->type);
+	struct rec_member *members = recs;
+	struct core_addr *addrs = recs;
+
+	for (unsigned int i = 0; i < m->nrecs; i++) {
+		struct core_addr *a = rule->rec == REC_MEMBER ? &members[i].addr : &addrs[i];
+
+		if (rule->rec != REC_MEMBER && rule->rec != REC_ADDR)
+			return;
+		/* fe80::/10 is said of link-local addresses only. */
+		a->scope = a->ip[0] == 0xfe && (a->ip[1] & 0xc0) == 0x80 ? scope : 0;
+	}
 }

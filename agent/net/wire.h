@@ -81,6 +81,13 @@ bool wire_header_check(const struct wire_header *h, uint64_t seq, struct wire_er
 bool wire_body_check(const struct wire_header *h, const struct core_msg *m, const void *recs,
 		     struct wire_error *ret_error);
 
+/*
+ * A scope id means something on its own node only. Sets it in every link-local
+ * address among the records: to 0 before sending, after receiving to the
+ * interface that the message came in by.
+ */
+void wire_recs_scope(const struct core_msg *m, void *recs, uint32_t scope);
+
 /* The type's name, "PAGE_REQUEST" for example; "unknown" for none of ours. */
 const char *wire_type_name(uint16_t type);
 

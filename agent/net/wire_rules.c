@@ -8,15 +8,16 @@
 #define RUN_ANY UINT32_MAX
 
 static const struct wire_rule rules[MSG_TYPES] = {
-	[MSG_DISCOVER] = { "DISCOVER", W_A | W_B | W_ARG | W_NAME, 0, .dgram = true },
-	[MSG_OFFER] = { "OFFER", W_A | W_B | W_ARG | W_NAME, F_DATA, REC_ADDR, 1, .dgram = true },
-	[MSG_ANNOUNCE] = { "ANNOUNCE", W_A | W_B | W_ARG | W_NAME, F_DATA, REC_ADDR, 1, .dgram = true },
+	[MSG_DISCOVER] = { "DISCOVER", W_A | W_B | W_ARG | W_NAME | W_NID2, 0, .dgram = true },
+	[MSG_OFFER] = { "OFFER", W_A | W_B | W_ARG | W_NAME | W_NID2, F_DATA, REC_ADDR, 1, .dgram = true },
+	[MSG_ANNOUNCE] = { "ANNOUNCE", W_A | W_B | W_ARG | W_NAME | W_NID2, F_DATA, REC_ADDR, 1,
+			   .dgram = true },
 
 	[MSG_HELLO] = { "HELLO", W_A | W_B | W_NID | W_ARG | W_NAME },
-	[MSG_JOIN] = { "JOIN", W_A | W_B | W_ARG | W_NID, F_RESUME },
+	[MSG_JOIN] = { "JOIN", W_A | W_B | W_ARG | W_NID | W_KEY, F_RESUME },
 	[MSG_JOIN_REFUSED] = { "JOIN_REFUSED", W_ARG, 0, REC_ADDR, 1 },
 	[MSG_NODE_TABLE] = { "NODE_TABLE", W_A | W_NID | W_NID2 | W_ARG, 0, REC_MEMBER, CORE_NODES_MAX },
-	[MSG_JOIN_READY] = { "JOIN_READY" },
+	[MSG_JOIN_READY] = { "JOIN_READY", W_ARG },
 	[MSG_HEARTBEAT] = { "HEARTBEAT", W_A | W_B | W_ARG },
 	[MSG_LINK_LOST] = { "LINK_LOST", W_NID, F_RESTORED },
 	[MSG_LEAVE] = { "LEAVE" },
@@ -25,11 +26,11 @@ static const struct wire_rule rules[MSG_TYPES] = {
 	[MSG_DISSOLVE] = { "DISSOLVE", 0, 0, REC_ADDR, 1 },
 	[MSG_TAKEOVER] = { "TAKEOVER", W_NID | W_ARG | W_A | W_B },
 
-	[MSG_PREPARE] = { "PREPARE", W_NID | W_ARG },
+	[MSG_PREPARE] = { "PREPARE", W_NID | W_ARG, F_GRANT },
 	[MSG_PREPARED] = { "PREPARED", W_NID | W_ARG | W_A | W_B, F_REFUSED },
 	[MSG_STATE_REGIONS] = { "STATE_REGIONS", W_ARG, 0, REC_REGION, CORE_MSG_RECS },
 	[MSG_STATE_EXTENTS] = { "STATE_EXTENTS", W_ARG, 0, REC_EXTENT, CORE_MSG_RECS },
-	[MSG_VIEW] = { "VIEW", W_NID | W_ARG | W_A | W_B, 0, REC_MEMBER, CORE_NODES_MAX },
+	[MSG_VIEW] = { "VIEW", W_NID | W_NID2 | W_ARG | W_A | W_B, F_RESTORED, REC_MEMBER, CORE_NODES_MAX },
 	[MSG_HOLDINGS] = { "HOLDINGS", W_ARG, 0, REC_HOLDING, CORE_MSG_RECS },
 	[MSG_HOLDINGS_END] = { "HOLDINGS_END", W_ARG },
 	[MSG_LOCKS_HELD] = { "LOCKS_HELD", W_ARG, 0, REC_LOCK, CORE_MSG_RECS },
