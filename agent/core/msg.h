@@ -67,7 +67,12 @@ enum core_msg_type {
 	MSG_LOCKS_HELD = 31, /* records: locks: tokens held, requests pending, member -> master */
 	MSG_REBUILT = 32,   /* home -> master: my directory stands, and nothing of a leaver is left at this home */
 
-	/* Pages. key + count: a run. ver: version of the pages' content. */
+	/*
+	 * Pages. key + count: a run. ver: version of the pages' content.
+	 * a: the requester's count of EXTENT_FREE when it asked, returned in every
+	 * answer, so that bytes of freed memory are never taken for an answer
+	 * to a later request.
+	 */
 	MSG_PAGE_REQUEST = 40,	 /* F_WRITE */
 	MSG_PAGE_FORWARD = 41,	 /* home -> owner: nid: requester; F_WRITE; F_COPY_HOME: home wants a copy too */
 	MSG_PAGE_GRANT = 42,	 /* home -> requester: F_WRITE, arg: acks to wait for, F_DATA: data follows from elsewhere, F_ZERO */
@@ -204,11 +209,17 @@ struct rec_holding {
 	uint64_t key;
 	uint32_t count;
 	uint32_t ver;	/* 0: not known (learned from the module after a restart) */
-	uint8_t state;	/* enum page_state: SHARED, MODIFIED; or 4: a stash */
-	uint8_t reserved[7];
+	uint8_t state;	/* enum page_state: SHARED, MODIFIED; or enum holding_state */
+	uint8_t reserved[5];
+	uint16_t nid;	/* 0 on the wire; the home notes the sender here */
 };
 static_assert(sizeof(struct rec_holding) == 24, "wire");
-#define HOLDING_STASH 4
+
+enum holding_state {
+	HOLDING_STASH = 4,   /* bytes given away, receipt not confirmed */
+	HOLDING_TOUCHED = 5, /* no copy, but the former home knows that it was written */
+	HOLDING_LOST = 6,    /* the former home knows that its last copy died */
+};
 
 struct rec_lock {
 	uint32_t id;

@@ -1,0 +1,225 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The master lets nodes in, one at a time: it gives an id and the table of
+ * members, the newcomer makes a link to each and says JOIN_READY, the master
+ * tells everybody. No view change is needed: the newcomer holds nothing.
+ *
+ * A restarted agent that wants its old place back comes the same way, but
+ * ends in a view change, for it does hold pages.
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "agent/core/state.h"
+
+static void refuse(struct core *c, link_id link, int err)
+{
+	struct core_msg m = msg_new(c, MSG_JOIN_REFUSED);
+	struct member *master = member_find(c, c->master);
+	struct core_addr where;
+
+	memset(&where, 0, sizeof(where));
+	m.arg = (uint32_t)err;
+	m.nrecs = 1;
+	if (err == EAGAIN && master && master != c->self)
+		where = master->rec.addr;
+	msg_send_link(c, link, &m, &where);
+}
+
+static void fill_table(const struct core *c, struct rec_member *recs)
+{
+	for (size_t i = 0; i < c->nmembers; i++)
+		recs[i] = c->members[i]->rec;
+}
+
+/* The table to one node, its own line marked; addresses as this node sees them. */
+void admit_send_table(struct core *c, uint16_t nid)
+{
+	struct rec_member recs[CORE_NODES_MAX];
+	struct core_msg m = msg_new(c, MSG_NODE_TABLE);
+
+	fill_table(c, recs);
+	m.a = c->cluster;
+	m.nid = c->master;
+	m.nid2 = nid;
+	m.arg = c->table_version;
+	m.nrecs = (uint16_t)c->nmembers;
+	msg_send(c, nid, &m, recs);
+}
+
+static bool joining_already(const struct core *c, uint64_t uid)
+{
+	for (const struct joiner *j = c->joiners; j; j = j->next)
+		if (j->uid == uid)
+			return true;
+	return false;
+}
+
+/* May this node act for a master that was restarted and asks for its place? */
+static bool stands_in(struct core *c, const struct core_msg *m)
+{
+	struct member *master = member_find(c, c->master);
+
+	return c->state == CORE_MEMBER && (m->flags & F_RESUME) && m->nid == c->master && master && !master->link &&
+	       master->rec.uid != m->a && view_candidate(c) == c->nid;
+}
+
+void admit_on_join(struct core *c, struct link *l, const struct core_msg *m)
+{
+	struct joiner *j, **at;
+	struct member *old = NULL;
+
+	if (!is_master(c) || c->state != CORE_MEMBER) {
+		if (!stands_in(c, m)) {
+			refuse(c, l->id, EAGAIN);
+			return;
+		}
+	}
+	if (m->flags & F_RESUME) {
+		old = m->key == c->cluster ? member_find(c, m->nid) : NULL;
+		if (!old || old == c->self) {
+			refuse(c, l->id, ESTALE);
+			return;
+		}
+	} else if (c->nmembers >= CORE_NODES_MAX) {
+		refuse(c, l->id, ENOSPC);
+		return;
+	}
+	if (joining_already(c, m->a))
+		return;
+	j = core_alloc(sizeof(*j));
+	j->link = l->id;
+	j->uid = m->a;
+	j->chunks = m->b;
+	j->addr = l->addr;
+	j->addr.port = (uint16_t)m->arg;
+	j->nid = old ? m->nid : 0;
+	for (at = &c->joiners; *at; at = &(*at)->next)
+		;
+	*at = j;
+	l->uid = m->a;
+	admit_next(c);
+}
+
+static uint16_t admit_nid(struct core *c)
+{
+	do {
+		if (c->next_nid == 0 || c->next_nid == UINT16_MAX)
+			c->next_nid = 1;
+		else if (!member_find(c, c->next_nid))
+			break;
+		else
+			c->next_nid++;
+	} while (true);
+	return c->next_nid++;
+}
+
+void admit_next(struct core *c)
+{
+	struct joiner *j = c->joiners;
+	struct rec_member rec;
+	struct member *m;
+	struct link *l;
+	link_id link;
+
+	if (c->admitting || !j || c->frozen || c->proposing || c->state != CORE_MEMBER)
+		return;
+	c->joiners = j->next;
+	link = j->link;
+	l = link_get(c, link);
+	if (!l) {
+		free(j);
+		admit_next(c);
+		return;
+	}
+	memset(&rec, 0, sizeof(rec));
+	rec.uid = j->uid;
+	rec.chunks = j->chunks;
+	rec.addr = j->addr;
+	rec.nid = j->nid ? j->nid : admit_nid(c);
+	rec.state = MEMBER_JOINING;
+	m = member_add(c, &rec);
+	if (!m) {
+		refuse(c, l->id, ENOSPC);
+		free(j);
+		admit_next(c);
+		return;
+	}
+	m->resumes = j->nid != 0;
+	free(j);
+	if (m->link && m->link != l->id)
+		link_close(c, m->link);
+	l = link_get(c, link);
+	l->nid = rec.nid;
+	l->uid = rec.uid;
+	l->cluster = c->cluster;
+	l->hello = true;
+	m->link = l->id;
+	m->lost_at = 0;
+	m->resync = false;
+	c->admitting = rec.nid;
+	c->admit_since = c->now;
+	c->table_version++;
+	admit_send_table(c, rec.nid);
+}
+
+void admit_on_ready(struct core *c, struct link *l)
+{
+	struct member *m = member_find(c, c->admitting);
+
+	if (!c->admitting || !m || m->link != l->id)
+		return;
+	c->admitting = 0;
+	m->rec.state = MEMBER_ACTIVE;
+	act_log(c, 1, "node %u %s", m->rec.nid, m->resumes ? "is back" : "joined");
+	if (m->resumes) {
+		m->resumes = false;
+		view_propose(c, "a node took its place again");
+		return;
+	}
+	c->table_version++;
+	region_send_all(c, m->rec.nid, MSG_REGION_UPDATE);
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (c->members[i] != c->self && c->members[i]->rec.state != MEMBER_JOINING)
+			admit_send_table(c, c->members[i]->rec.nid);
+	barrier_members_changed(c);
+	admit_next(c);
+}
+
+/* A newcomer that does not get through is forgotten; a member is only missed. */
+void admit_link_lost(struct core *c, link_id link)
+{
+	struct joiner **at = &c->joiners;
+	struct member *m = member_find(c, c->admitting);
+
+	while (*at) {
+		struct joiner *j = *at;
+
+		if (j->link != link) {
+			at = &j->next;
+			continue;
+		}
+		*at = j->next;
+		free(j);
+	}
+	if (c->admitting && m && !m->link) {
+		c->admitting = 0;
+		if (m->resumes)
+			m->rec.state = MEMBER_ACTIVE; /* as lost as it was before */
+		else
+			member_del(c, m->rec.nid);
+		admit_next(c);
+	}
+}
+
+void admit_tick(struct core *c)
+{
+	struct member *m = member_find(c, c->admitting);
+
+	if (c->admitting && m && c->now - c->admit_since > 2 * c->cfg.dead_ms * MS) {
+		act_log(c, 2, "node %u asked to join but did not reach all members in time", c->admitting);
+		link_close(c, m->link);
+		admit_link_lost(c, 0);
+	}
+}

@@ -1,0 +1,338 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * After a view change every member tells each home what it holds, and the
+ * homes put their directories together from that. A home answers requests of
+ * the new epoch when all members have spoken.
+ *
+ * What is true of the holdings, because transactions under the old epoch end
+ * where they stand: a writer exists only once all other copies are gone, so a
+ * higher version beats a lower one; bytes on their way are still stashed
+ * where they came from.
+ */
+#include <stdlib.h>
+
+#include "agent/core/state.h"
+
+/* --- telling --- */
+
+struct pile {
+	struct rec_holding *recs;
+	size_t n, cap;
+};
+
+struct piles {
+	struct pile by_index[CORE_NODES_MAX];
+	struct pile unknown;
+};
+
+static void pile_add(struct pile *pile, page_key key, uint8_t state, uint32_t ver)
+{
+	struct rec_holding *last = pile->n ? &pile->recs[pile->n - 1] : NULL;
+
+	if (last && last->key + last->count == key && last->state == state && last->ver == ver &&
+	    last->count < 1u << 20) {
+		last->count++;
+		return;
+	}
+	if (pile->n == pile->cap) {
+		pile->cap = pile->cap ? pile->cap * 2 : 64;
+		pile->recs = core_realloc(pile->recs, pile->cap * sizeof(*pile->recs));
+	}
+	pile->recs[pile->n++] = (struct rec_holding){ .key = key, .count = 1, .ver = ver, .state = state };
+}
+
+static void tell_page(struct core *c, page_key key, struct page *p, void *ctx)
+{
+	struct revoke *rv = p->flags & P_REVOKING ? map_get(&c->revokes, key) : NULL;
+	const struct rec_extent *e = extent_find(c, key);
+	struct member *home = e ? member_find(c, e->home) : NULL;
+	struct piles *piles = ctx;
+	struct pile *pile;
+	uint8_t state = p->state;
+
+	if (!home) {
+		if (p->state != PAGE_INVALID || (p->flags & P_STASH))
+			page_drop(c, key, p);
+		return;
+	}
+	pile = &piles->by_index[home->index];
+	/* On its way out: report what will be true when it is out. */
+	if (rv && rv->issued)
+		state = rv->how == REVOKE_TAKE ? HOLDING_STASH : rv->how == REVOKE_DROP ? PAGE_INVALID : PAGE_MODIFIED;
+	else if (p->flags & P_STASH)
+		state = HOLDING_STASH;
+	if (state != PAGE_INVALID)
+		pile_add(pile, key, state, p->ver);
+	if (home == c->self)
+		return;
+	if (p->flags & (P_TOUCHED | P_LOST))
+		pile_add(pile, key, p->flags & P_LOST ? HOLDING_LOST : HOLDING_TOUCHED, p->dir_ver);
+	p->flags &= (uint8_t)~(P_TOUCHED | P_LOST);
+	p->dir_ver = 0;
+}
+
+void rebuild_start(struct core *c)
+{
+	struct piles *piles = core_alloc(sizeof(*piles));
+	struct core_msg m;
+
+	c->rebuilding = true;
+	c->drained = false;
+	c->draining = 0;
+	c->nstashes = 0;
+	page_each(c, tell_page, piles);
+	for (size_t i = 0; i < c->nmembers; i++) {
+		struct member *home = c->members[i];
+		struct pile *pile = &piles->by_index[home->index];
+
+		m = msg_new(c, MSG_HOLDINGS);
+		msg_send_recs(c, home->rec.nid, &m, pile->recs, pile->n);
+		free(pile->recs);
+	}
+	free(piles);
+	lock_report(c);
+	barrier_report(c, c->new_master);
+	m = msg_new(c, MSG_HOLDINGS_END);
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (c->members[i]->rec.state != MEMBER_JOINING)
+			msg_send(c, c->members[i]->rec.nid, &m, NULL);
+}
+
+/* --- listening --- */
+
+static void forget(struct core *c, uint16_t nid, page_key key)
+{
+	struct core_msg m = msg_new(c, MSG_PAGE_FORGET);
+
+	m.key = key;
+	m.count = 1;
+	msg_send_page(c, nid, &m, DATA_NONE);
+}
+
+static void forget_sharers(struct core *c, page_key key, struct page *p)
+{
+	for (int i = sharer_next(p, 0); i >= 0; i = sharer_next(p, (unsigned int)i + 1)) {
+		struct member *m = member_by_index(c, (unsigned int)i);
+
+		sharer_clear(p, (unsigned int)i);
+		if (m)
+			forget(c, m->rec.nid, key);
+	}
+}
+
+static void hold_modified(struct core *c, page_key key, struct page *p, struct member *from, uint32_t ver)
+{
+	if (p->owner && p->dir_ver > ver) {
+		forget(c, from->rec.nid, key);
+		return;
+	}
+	if (p->owner)
+		forget(c, p->owner, key);
+	forget_sharers(c, key, p);
+	p->owner = from->rec.nid;
+	p->dir_ver = ver > p->dir_ver ? ver : p->dir_ver;
+	p->flags |= P_TOUCHED;
+}
+
+static void hold_shared(struct core *c, page_key key, struct page *p, struct member *from, uint32_t ver)
+{
+	bool others = sharer_next(p, 0) >= 0;
+
+	if (p->owner || (ver && others && ver < p->dir_ver)) {
+		forget(c, from->rec.nid, key);
+		return;
+	}
+	if (ver > p->dir_ver) {
+		forget_sharers(c, key, p);
+		p->dir_ver = ver;
+	}
+	sharer_set(p, from->index);
+	if (ver)
+		p->flags |= P_TOUCHED;
+}
+
+static void hold_stash(struct core *c, page_key key, uint16_t nid, uint32_t ver)
+{
+	if (c->nstashes == c->stashes_cap) {
+		c->stashes_cap = c->stashes_cap ? c->stashes_cap * 2 : 64;
+		c->stashes = core_realloc(c->stashes, c->stashes_cap * sizeof(*c->stashes));
+	}
+	c->stashes[c->nstashes++] =
+		(struct rec_holding){ .key = key, .count = 1, .ver = ver, .state = HOLDING_STASH, .nid = nid };
+}
+
+static void hold_page(struct core *c, struct member *from, const struct rec_holding *r, page_key key)
+{
+	struct page *p = page_get(c, key);
+
+	switch (r->state) {
+	case PAGE_MODIFIED:
+		hold_modified(c, key, p, from, r->ver);
+		break;
+	case PAGE_SHARED:
+		hold_shared(c, key, p, from, r->ver);
+		break;
+	case HOLDING_STASH:
+		hold_stash(c, key, from->rec.nid, r->ver);
+		break;
+	case HOLDING_LOST:
+		p->flags |= P_LOST;
+		break;
+	case HOLDING_TOUCHED:
+		p->flags |= P_TOUCHED;
+		if (r->ver > p->dir_ver)
+			p->dir_ver = r->ver;
+		break;
+	default:
+		c->stats.messages_bad++;
+	}
+}
+
+void rebuild_on_holdings(struct core *c, const struct core_msg *m, const struct rec_holding *recs)
+{
+	struct member *from = member_find(c, m->src);
+
+	if (!c->rebuilding || !from)
+		return;
+	for (size_t i = 0; i < m->nrecs; i++)
+		for (uint32_t k = 0; k < recs[i].count; k++)
+			hold_page(c, from, &recs[i], recs[i].key + k);
+}
+
+/* --- standing --- */
+
+static int stash_order(const void *a, const void *b)
+{
+	const struct rec_holding *x = a, *y = b;
+
+	if (x->key != y->key)
+		return x->key < y->key ? -1 : 1;
+	if (x->ver != y->ver)
+		return x->ver > y->ver ? -1 : 1;
+	return x->nid < y->nid ? -1 : x->nid > y->nid;
+}
+
+/* Bytes that were on their way when the view changed: wanted again only where nobody has newer ones. */
+static void settle_stashes(struct core *c)
+{
+	struct core_msg m = msg_new(c, MSG_PAGE_RESTORE);
+
+	if (c->nstashes)
+		qsort(c->stashes, c->nstashes, sizeof(*c->stashes), stash_order);
+	for (size_t i = 0; i < c->nstashes; i++) {
+		struct rec_holding *s = &c->stashes[i];
+		struct page *p = page_get(c, s->key);
+		struct member *who = member_find(c, s->nid);
+
+		if (p->owner || sharer_next(p, 0) >= 0 || !who) {
+			forget(c, s->nid, s->key);
+			continue;
+		}
+		sharer_set(p, who->index);
+		if (s->ver > p->dir_ver)
+			p->dir_ver = s->ver;
+		p->flags |= P_TOUCHED;
+		m.key = s->key;
+		m.count = 1;
+		msg_send_page(c, s->nid, &m, DATA_NONE);
+	}
+	c->nstashes = 0;
+}
+
+struct survey {
+	uint64_t lost;
+	bool leavers;
+};
+
+/* All who hold the page are about to leave: it moves here. */
+static void move_home(struct core *c, page_key key, struct page *p)
+{
+	struct member *owner = member_find(c, p->owner);
+	struct request *r = map_get(&c->requests, key);
+
+	if (owner ? owner->rec.state != MEMBER_LEAVING : sharer_next(p, 0) < 0)
+		return;
+	for (int i = sharer_next(p, 0); i >= 0; i = sharer_next(p, (unsigned int)i + 1)) {
+		struct member *m = member_by_index(c, (unsigned int)i);
+
+		if (m && m->rec.state != MEMBER_LEAVING)
+			return;
+	}
+	if (!r)
+		r = request_new(c, key, true, true);
+	else if (!r->write)
+		r->write_next = true;
+	if (!r->drain)
+		c->draining++;
+	r->drain = true;
+	request_send(c, r);
+}
+
+static void survey_page(struct core *c, page_key key, struct page *p, void *ctx)
+{
+	const struct rec_extent *e = extent_find(c, key);
+	struct survey *s = ctx;
+
+	if (!e || e->home != c->nid)
+		return;
+	if ((p->flags & P_TOUCHED) && !(p->flags & P_LOST) && !p->owner && sharer_next(p, 0) < 0) {
+		p->flags |= P_LOST;
+		c->stats.pages_lost++;
+		s->lost++;
+	}
+	if (s->leavers)
+		move_home(c, key, p);
+}
+
+void rebuild_drained(struct core *c)
+{
+	struct core_msg m = msg_new(c, MSG_REBUILT);
+
+	if (c->rebuilding || c->draining || c->drained)
+		return;
+	c->drained = true;
+	msg_send(c, c->master, &m, NULL);
+}
+
+static void stand(struct core *c)
+{
+	struct deferred *d = c->held;
+	struct survey s = { 0 };
+
+	c->rebuilding = false;
+	settle_stashes(c);
+	for (size_t i = 0; i < c->nmembers; i++)
+		s.leavers |= c->members[i]->rec.state == MEMBER_LEAVING;
+	s.leavers &= c->self->rec.state == MEMBER_ACTIVE;
+	page_each(c, survey_page, &s);
+	if (s.lost)
+		act_log(c, 3, "%llu pages that only dead nodes had are lost; access to them gives SIGBUS",
+			(unsigned long long)s.lost);
+	lock_rebuilt(c);
+	rwlock_rebuilt(c);
+	barrier_rebuilt(c);
+	c->held = NULL;
+	c->held_tail = &c->held;
+	while (d) {
+		struct deferred *next = d->next;
+
+		d->next = NULL;
+		*c->to_self_tail = d;
+		c->to_self_tail = &d->next;
+		d = next;
+	}
+	rebuild_drained(c);
+}
+
+void rebuild_on_end(struct core *c, uint16_t nid)
+{
+	struct member *from = member_find(c, nid);
+
+	if (!c->rebuilding || !from)
+		return;
+	from->ended = true;
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (!c->members[i]->ended)
+			return;
+	stand(c);
+}

@@ -1,0 +1,418 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How a node finds its cluster, or founds one.
+ *
+ * A seeker says DISCOVER until a master answers, or until it has heard no
+ * older seeker for a while: then it founds. Two that found at once meet by
+ * their announcements: the one without data gives way (both without: the one
+ * with the higher cluster id); two with data stay apart, and say so.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "agent/core/state.h"
+
+#define JOIN_PATIENCE (2000 * MS)
+
+static struct core_msg seek_msg(struct core *c, uint16_t type)
+{
+	struct core_msg m = msg_new(c, type);
+
+	memcpy(m.name, c->cfg.cluster, sizeof(m.name));
+	m.nid2 = c->nid;
+	return m;
+}
+
+static void datagram(struct core *c, const struct core_msg *m, const struct core_addr *rec, const struct core_addr *to)
+{
+	struct core_action *a = act_add(c, ACT_DATAGRAM);
+
+	a->msg = *m;
+	if (to)
+		a->addr = *to;
+	if (m->nrecs)
+		a->recs = act_copy(c, rec, sizeof(*rec));
+}
+
+static struct core_msg discover_msg(struct core *c)
+{
+	struct core_msg m = seek_msg(c, MSG_DISCOVER);
+
+	m.a = c->uid;
+	m.b = c->cfg.weight;
+	m.arg = c->cfg.port;
+	return m;
+}
+
+void seek_start(struct core *c)
+{
+	struct core_action *a = act_add(c, ACT_STATE);
+
+	c->state = CORE_SEEKING;
+	a->state = c->state;
+	c->master_link = 0;
+	c->seek_started = c->now;
+	c->seek_deadline = c->now + c->cfg.elect_ms * MS;
+	if (c->resuming) /* the old cluster may need a moment to notice us */
+		c->seek_deadline += 2 * c->cfg.elect_ms * MS;
+	c->seek_sent = 0;
+	for (size_t i = 0; i < c->cfg.nseeds; i++)
+		link_dial(c, LINK_SEED, &c->seeds[i]);
+	timer_arm(c, c->now, TIMER_SEEK, 0);
+}
+
+/* A restarted agent that finds nobody goes on alone with what it has. */
+static void seek_recover_extents(struct core *c, page_key key, struct page *p, void *ctx)
+{
+	struct rec_extent e = { .key = key, .count = 1, .home = c->nid };
+
+	(void)ctx;
+	if (p->state != PAGE_INVALID && !extent_find(c, key))
+		extent_put(c, &e);
+}
+
+static void seek_found(struct core *c)
+{
+	struct rec_member me = { .uid = c->uid, .chunks = c->cfg.chunks, .state = MEMBER_ACTIVE };
+
+	link_drop_all(c);
+	c->cluster = c->resuming ? c->cfg.resume_cluster : (c->uid ^ (c->now * 0x9e3779b97f4a7c15ull)) | 1;
+	c->nid = c->resuming ? c->cfg.resume_nid : 1;
+	c->master = c->nid;
+	c->epoch++;
+	c->next_nid = c->nid;
+	me.nid = c->nid;
+	me.addr.port = c->cfg.port;
+	member_add(c, &me);
+	if (c->resuming)
+		page_each(c, seek_recover_extents, NULL);
+	act_log(c, 1, "founded cluster %016llx as node %u", (unsigned long long)c->cluster, c->nid);
+	seek_became_member(c);
+	c->announce_next = c->now;
+	seek_announce(c);
+	rebuild_start(c);
+}
+
+void seek_became_member(struct core *c)
+{
+	struct core_action *a = act_add(c, ACT_STATE);
+
+	c->state = CORE_MEMBER;
+	c->resuming = false;
+	c->promised = c->epoch;
+	c->frozen = false;
+	a->state = c->state;
+	a = act_add(c, ACT_IDENTITY);
+	a->cluster = c->cluster;
+	a->nid = c->nid;
+	a->epoch = c->epoch;
+	timer_arm(c, c->now + c->cfg.dead_ms * MS / 4, TIMER_BEAT, 0);
+	client_ready(c);
+	request_send_all(c);
+	asked_send_all(c);
+}
+
+/* A newcomer makes its links to all members; a dial that failed is tried again. */
+static void dial_peers(struct core *c)
+{
+	for (size_t i = 0; i < c->nmembers; i++) {
+		struct member *p = c->members[i];
+
+		member_attach(c, p);
+		if (p == c->self || p->link || p->rec.state == MEMBER_JOINING)
+			continue;
+		if (p->dialed_at && c->now - p->dialed_at < 300 * MS)
+			continue;
+		p->dialed_at = c->now;
+		link_dial(c, LINK_PEER, &p->rec.addr);
+	}
+}
+
+void seek_on_timer(struct core *c)
+{
+	struct core_msg m;
+
+	if (c->state == CORE_JOINING && c->now - c->join_since > JOIN_PATIENCE) {
+		link_close(c, c->master_link);
+		seek_start(c);
+		return;
+	}
+	if (c->state == CORE_JOINING) {
+		dial_peers(c);
+		timer_arm(c, c->now + 100 * MS, TIMER_SEEK, 0);
+		return;
+	}
+	if (c->state != CORE_SEEKING)
+		return;
+	if (c->cfg.found_at_once || c->now >= c->seek_deadline) {
+		seek_found(c);
+		return;
+	}
+	m = discover_msg(c);
+	datagram(c, &m, NULL, NULL);
+	c->seek_sent++;
+	timer_arm(c, c->now + (c->seek_sent < 4 ? 10 : 40) * MS, TIMER_SEEK, 0);
+}
+
+/* What a node that can let others in says of itself. */
+static bool offer_msg(struct core *c, uint16_t type, struct core_msg *m, struct core_addr *addr)
+{
+	if (c->state != CORE_MEMBER || (!is_master(c) && view_candidate(c) != c->nid))
+		return false;
+	*m = seek_msg(c, type);
+	m->a = c->cluster;
+	m->b = c->uid;
+	m->arg = (uint32_t)c->nmembers;
+	m->flags = pool_has_data(c) ? F_DATA : 0;
+	m->nrecs = 1;
+	memset(addr, 0, sizeof(*addr)); /* zero: where this came from */
+	addr->port = c->cfg.port;
+	return true;
+}
+
+void seek_announce(struct core *c)
+{
+	struct core_msg m;
+	struct core_addr addr;
+
+	if (!is_master(c) || c->now < c->announce_next || !offer_msg(c, MSG_ANNOUNCE, &m, &addr))
+		return;
+	c->announce_next = c->now + 500 * MS;
+	datagram(c, &m, &addr, NULL);
+	for (size_t i = 0; i < c->cfg.nseeds; i++) {
+		bool known = false;
+
+		for (size_t k = 0; k < c->nlinks; k++)
+			known |= !memcmp(c->links[k].addr.ip, c->seeds[i].ip, 16) && c->links[k].addr.port == c->seeds[i].port;
+		if (!known)
+			link_dial(c, LINK_SEED, &c->seeds[i]);
+	}
+}
+
+static void answer(struct core *c, struct link *l, const struct core_addr *to, uint16_t type)
+{
+	struct core_msg m;
+	struct core_addr addr;
+
+	if (!offer_msg(c, type, &m, &addr))
+		return;
+	if (l)
+		msg_send_link(c, l->id, &m, &addr);
+	else
+		datagram(c, &m, &addr, to);
+}
+
+static void join_at(struct core *c, const struct core_addr *addr)
+{
+	struct core_action *a = act_add(c, ACT_STATE);
+
+	c->state = CORE_JOINING;
+	c->join_since = c->now;
+	a->state = c->state;
+	c->master_link = link_dial(c, LINK_MASTER, addr);
+	timer_arm(c, c->now + 100 * MS, TIMER_SEEK, 0);
+}
+
+/* Two masters of one name: does this one give way? */
+static void meet(struct core *c, const struct core_msg *m, const struct core_addr *where, struct link *l,
+		 const struct core_addr *from)
+{
+	bool data = pool_has_data(c), theirs = m->flags & F_DATA;
+	struct core_msg d;
+
+	if (!is_master(c) || c->frozen)
+		return;
+	if (m->a == c->cluster || (data && theirs)) {
+		if (c->split_logged != m->b)
+			act_log(c, 3, "another cluster \"%.31s\" with data is in this network (%016llx%s): they stay apart",
+				c->cfg.cluster, (unsigned long long)m->a, m->a == c->cluster ? ", once one with this" : "");
+		c->split_logged = m->b;
+		return;
+	}
+	if (data > theirs || (data == theirs && c->cluster < m->a)) {
+		if (m->type == MSG_ANNOUNCE)
+			answer(c, l, from, MSG_OFFER);
+		return;
+	}
+	d = msg_new(c, MSG_DISSOLVE);
+	d.nrecs = 1;
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (c->members[i] != c->self)
+			msg_send(c, c->members[i]->rec.nid, &d, where);
+	act_log(c, 1, "cluster %016llx joins cluster %016llx", (unsigned long long)c->cluster, (unsigned long long)m->a);
+	seek_on_dissolve(c, where);
+}
+
+/* This node had no data: it starts afresh at another master. */
+void seek_on_dissolve(struct core *c, const struct core_addr *addr)
+{
+	if (c->state != CORE_MEMBER)
+		return;
+	view_reset(c, NULL);
+	c->state = CORE_SEEKING;
+	join_at(c, addr);
+}
+
+/* DISCOVER, OFFER and ANNOUNCE, by datagram or (l set) over a link to a --join address. */
+void seek_on_datagram(struct core *c, const struct core_event *ev, struct link *l)
+{
+	const struct core_msg *m = ev->msg;
+	struct core_addr where = l ? l->addr : ev->addr;
+	const struct core_addr *rec = ev->recs;
+
+	if (memcmp(m->name, c->cfg.cluster, sizeof(m->name)))
+		return;
+	if (m->type == MSG_DISCOVER) {
+		if (m->a == c->uid)
+			return;
+		if (c->state == CORE_SEEKING &&
+		    (m->b < c->cfg.weight || (m->b == c->cfg.weight && m->a < c->uid)) &&
+		    c->now - c->seek_started < 20 * c->cfg.elect_ms * MS)
+			c->seek_deadline = c->now + c->cfg.elect_ms * MS;
+		answer(c, l, &ev->addr, MSG_OFFER);
+		return;
+	}
+	if (m->nrecs != 1 || m->b == c->uid)
+		return;
+	if (!addr_is_zero(rec))
+		where = *rec;
+	else
+		where.port = rec->port;
+	if (c->state == CORE_SEEKING) {
+		/* Old pages fit nowhere else: others are joined when the old cluster is not found. */
+		if (c->resuming && m->a != c->cfg.resume_cluster && c->now < c->seek_deadline - c->cfg.elect_ms * MS)
+			return;
+		if (c->resuming && m->a != c->cfg.resume_cluster)
+			view_reset(c, "the old cluster is gone");
+		join_at(c, &where);
+	} else if (c->state == CORE_MEMBER) {
+		meet(c, m, &where, l, &ev->addr);
+	}
+}
+
+void seek_on_link(struct core *c, struct link *l)
+{
+	struct core_msg m;
+	link_id id = l->id;
+
+	if (l->kind == LINK_MASTER && c->state == CORE_JOINING && id == c->master_link) {
+		m = msg_new(c, MSG_JOIN);
+		m.a = c->uid;
+		m.b = c->cfg.chunks;
+		m.arg = c->cfg.port;
+		if (c->resuming) {
+			m.flags = F_RESUME;
+			m.nid = c->cfg.resume_nid;
+			m.key = c->cfg.resume_cluster;
+		}
+		msg_send_link(c, id, &m, NULL);
+	} else if (l->kind == LINK_SEED) {
+		m = discover_msg(c);
+		if (c->state == CORE_SEEKING)
+			msg_send_link(c, id, &m, NULL);
+		else
+			answer(c, l, NULL, MSG_ANNOUNCE);
+	}
+}
+
+void seek_on_link_down(struct core *c, link_id id)
+{
+	if (c->state == CORE_JOINING && id == c->master_link)
+		seek_start(c);
+}
+
+void seek_on_refused(struct core *c, const struct core_msg *m, const void *recs, struct link *l)
+{
+	const struct core_addr *rec = recs;
+	struct core_addr there;
+
+	if (c->state != CORE_JOINING || l->id != c->master_link)
+		return;
+	if (m->arg == ESTALE && c->resuming) {
+		link_close(c, l->id);
+		view_reset(c, "the cluster went on without this node");
+		return;
+	}
+	if (m->nrecs == 1 && !addr_is_zero(rec)) {
+		there = *rec;
+		link_close(c, l->id);
+		join_at(c, &there);
+		return;
+	}
+	if (m->arg != EAGAIN)
+		act_log(c, 3, "the master refuses this node: %s",
+			m->arg == ENOSPC ? "the cluster is full" : m->arg == EADDRINUSE ? "address in use by another node" : "not now");
+	link_close(c, l->id);
+	c->state = CORE_SEEKING;
+	c->seek_deadline = c->now + c->cfg.elect_ms * MS;
+	timer_arm(c, c->now + 40 * MS, TIMER_SEEK, 0);
+}
+
+/* A newcomer's table: who is there, and who it is itself. */
+void seek_on_table(struct core *c, struct link *l, const struct core_msg *m, const struct rec_member *recs)
+{
+	bool active = false;
+
+	if (c->state != CORE_JOINING || l->id != c->master_link || !m->nid2)
+		return;
+	c->cluster = m->a;
+	c->nid = m->nid2;
+	c->master = m->nid;
+	c->epoch = m->epoch;
+	c->table_version = m->arg;
+	c->join_since = c->now;
+	for (size_t i = 0; i < c->nmembers; i++) {
+		bool listed = false;
+
+		for (size_t k = 0; k < m->nrecs; k++)
+			listed |= recs[k].nid == c->members[i]->rec.nid;
+		if (!listed)
+			member_del(c, c->members[i--]->rec.nid);
+	}
+	for (size_t i = 0; i < m->nrecs; i++) {
+		struct rec_member rec = recs[i];
+		struct member *p;
+
+		if (rec.nid == m->nid && addr_is_zero(&rec.addr))
+			rec.addr = l->addr;
+		p = member_add(c, &rec);
+		if (!p)
+			continue;
+		if (rec.nid == c->nid)
+			active = rec.state == MEMBER_ACTIVE;
+		if (rec.nid == m->nid) {
+			l->nid = rec.nid;
+			l->uid = rec.uid;
+			l->cluster = c->cluster;
+			l->hello = true;
+		}
+	}
+	dial_peers(c);
+	if (active) {
+		act_log(c, 1, "node %u of cluster %016llx, epoch %u", c->nid, (unsigned long long)c->cluster, c->epoch);
+		for (size_t i = 0; i < c->nmembers; i++)
+			c->members[i]->resync = false;
+		seek_became_member(c);
+		return;
+	}
+	seek_check_links(c);
+}
+
+/* Joining: are there links to all? */
+void seek_check_links(struct core *c)
+{
+	struct core_msg m;
+
+	if (c->state != CORE_JOINING || !c->nid)
+		return;
+	for (size_t i = 0; i < c->nmembers; i++) {
+		struct member *p = c->members[i];
+
+		member_attach(c, p);
+		if (p != c->self && p->rec.state != MEMBER_JOINING && !p->link)
+			return;
+	}
+	m = msg_new(c, MSG_JOIN_READY);
+	m.arg = c->table_version;
+	msg_send_link(c, c->master_link, &m, NULL);
+}
