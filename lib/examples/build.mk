@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: MIT
+TOOLS += heat hello counter pingpong
+
+heat_SRCS := lib/examples/heat.c lib/examples/heat_kernel.c lib/examples/heat_team.c
+heat_DEPS := $(B)/libdsm.a
+hello_SRCS := lib/examples/hello.c
+hello_DEPS := $(B)/libdsm.a
+counter_SRCS := lib/examples/counter.c
+counter_DEPS := $(B)/libdsm.a
+pingpong_SRCS := lib/examples/pingpong.c
+pingpong_DEPS := $(B)/libdsm.a
+
+# The arithmetic as fast as the compiler can, for the sequential run too.
+# Contracted multiply-adds would round differently on different machines.
+$(B)/lib/examples/heat_kernel.o: CFLAGS += -O3 -ffp-contract=off
