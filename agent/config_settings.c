@@ -199,8 +199,12 @@ static bool add_seed(struct config *cfg, const char *value)
 	char host[256];
 	bool ok;
 
-	if (!split_host(value, host, &port_text) ||
-	    (port_text && !parse_number(port_text, 1, UINT16_MAX, &port)) ||
+	if (!split_host(value, host, &port_text))
+		return false;
+	/* What looks like an address is one, or wrong: no name server is asked. */
+	if (strchr(host, ':') || !host[strspn(host, "0123456789.")])
+		hints.ai_flags = AI_NUMERICHOST;
+	if ((port_text && !parse_number(port_text, 1, UINT16_MAX, &port)) ||
 	    cfg->nseeds == CONFIG_SEEDS_MAX || getaddrinfo(host, NULL, &hints, &found))
 		return false;
 	ok = addr_from_sockaddr(&cfg->seeds[cfg->nseeds], found->ai_addr);
