@@ -254,6 +254,18 @@ static const struct command {
 	{ "address", 1, do_address },
 };
 
+/* Apart from its caller, whose variables a jump back must not touch. */
+static __attribute__((noinline)) void obey_guarded(const struct command *command, char **w)
+{
+	if (sigsetjmp(on_bus, 1)) {
+		printf("sigbus %" PRIxPTR "\n", (uintptr_t)bus_address);
+	} else {
+		bus_armed = 1;
+		command->run(w);
+	}
+	bus_armed = 0;
+}
+
 static void obey(char *line)
 {
 	char *w[MAX_WORDS + 1] = { NULL };
@@ -265,13 +277,7 @@ static void obey(char *line)
 	for (size_t i = 0; n && i < sizeof(commands) / sizeof(commands[0]); i++) {
 		if (strcmp(commands[i].name, w[0]) || commands[i].words != n - 1)
 			continue;
-		if (sigsetjmp(on_bus, 1)) {
-			printf("sigbus %" PRIxPTR "\n", (uintptr_t)bus_address);
-		} else {
-			bus_armed = 1;
-			commands[i].run(w);
-		}
-		bus_armed = 0;
+		obey_guarded(&commands[i], w);
 		return;
 	}
 	puts("error no such command");
