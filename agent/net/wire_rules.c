@@ -72,7 +72,7 @@ static const struct wire_rule rules[MSG_TYPES] = {
 
 	[MSG_BARRIER_ENTER] = { "BARRIER_ENTER", RUN | W_ARG | W_A | W_VER, F_RESTORED },
 	[MSG_BARRIER_RELEASE] = { "BARRIER_RELEASE", RUN | W_ARG | W_A | W_VER },
-	[MSG_BARRIER_LEAVE] = { "BARRIER_LEAVE", RUN | W_ARG | W_A },
+	[MSG_BARRIER_LEAVE] = { "BARRIER_LEAVE", RUN | W_ARG | W_A | W_VER },
 };
 
 const struct wire_rule *wire_rule(uint16_t type)
