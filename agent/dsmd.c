@@ -46,6 +46,17 @@ static void raise_descriptors(void)
 		log_debug("descriptors stay limited: %s", strerror(errno));
 }
 
+/*
+ * Programs and their agent often share a processor, and the agent works for
+ * microseconds while everybody waits for it: it should not queue behind a
+ * program that computes. Only where the user may (root, RLIMIT_NICE).
+ */
+static void raise_priority(void)
+{
+	if (setpriority(PRIO_PROCESS, 0, -20))
+		log_debug("priority stays as it is: %s", strerror(errno));
+}
+
 static bool write_pid_file(const char *name)
 {
 	FILE *f = fopen(name, "we");
@@ -149,5 +160,6 @@ int main(int argc, char **argv)
 		parent = go_to_background();
 	log_open(name, cfg.log_level, cfg.log_syslog && !cfg.daemonise);
 	raise_descriptors();
+	raise_priority();
 	return serve(&cfg, parent);
 }
