@@ -223,14 +223,18 @@ static int directory_make(struct run *run)
 
 static int signals_open(struct run *run)
 {
+	static const int passed_on[] = { SIGINT, SIGTERM, SIGHUP, SIGQUIT };
+	struct sigaction sa;
 	sigset_t set;
+	size_t i;
 
 	sigemptyset(&set);
 	sigaddset(&set, SIGCHLD);
-	sigaddset(&set, SIGINT);
-	sigaddset(&set, SIGTERM);
-	sigaddset(&set, SIGHUP);
-	sigaddset(&set, SIGQUIT);
+	for (i = 0; i < sizeof(passed_on) / sizeof(passed_on[0]); i++) {
+		/* What nohup or a shell in the background has us ignore stays ignored, by the programs too. */
+		if (!sigaction(passed_on[i], NULL, &sa) && sa.sa_handler != SIG_IGN)
+			sigaddset(&set, passed_on[i]);
+	}
 	sigprocmask(SIG_BLOCK, &set, NULL);
 	run->signals = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
 	return run->signals < 0 ? cli_error(RUN_NO_NODE, "run: signalfd: %s", strerror(errno)) : 0;

@@ -16,7 +16,9 @@
 #include "agent/cli/table.h"
 
 #define START_PATIENCE_MS 10000
-#define STOP_PATIENCE_MS 4000
+/* Agents get so long to leave each other in order; then they are told to end at once, then made to. */
+#define LEAVE_PATIENCE_MS 300
+#define STOP_PATIENCE_MS 3000
 
 /* --- finding things --- */
 
@@ -233,17 +235,23 @@ static void agents_kill(const struct run *run, int sig)
 	}
 }
 
-void run_stop_agents(struct run *run)
+static void agents_wait(struct run *run, int64_t ms)
 {
-	int64_t until = run_clock_ms() + STOP_PATIENCE_MS;
+	int64_t until = run_clock_ms() + ms;
 
-	run->stopping = true;
-	agents_kill(run, SIGTERM);
 	while (agents_left(run) && run_clock_ms() < until)
 		run_poll(run, 20);
+}
+
+void run_stop_agents(struct run *run)
+{
+	run->stopping = true;
+	agents_kill(run, SIGTERM);
+	agents_wait(run, LEAVE_PATIENCE_MS);
+	agents_kill(run, SIGTERM);
+	agents_wait(run, STOP_PATIENCE_MS);
 	agents_kill(run, SIGKILL);
-	while (agents_left(run))
-		run_poll(run, 20);
+	agents_wait(run, INT64_MAX / 2);
 }
 
 /* --- programs --- */

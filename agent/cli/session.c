@@ -107,7 +107,12 @@ int session_open(const struct cli *cli, struct session *ret)
 		return cli_error(CLI_NO_AGENT, "the agent on port %u does not answer (%s)",
 				 cli->port, path);
 	case -EPROTO:
+	case -EPROTONOSUPPORT:
 		return cli_error(CLI_FAILED, "the agent on port %u speaks another version", cli->port);
+	case -EPIPE:
+		return cli_error(CLI_FAILED,
+				 "the agent on port %u is ending, or turned you away: it serves root, its "
+				 "own user and the group dsm (%s)", cli->port, path);
 	case -ENAMETOOLONG:
 		return cli_error(CLI_USAGE, "--run-dir %s: too long for a socket's name", cli->rundir);
 	default:

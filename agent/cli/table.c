@@ -116,7 +116,7 @@ bool doc_bool(json_t *doc, const char *path)
 
 void doc_print(json_t *doc)
 {
-	json_dumpf(doc, stdout, JSON_INDENT(2));
+	json_dumpf(doc, stdout, JSON_INDENT(2) | JSON_REAL_PRECISION(9));
 	putchar('\n');
 	json_decref(doc);
 }

@@ -63,7 +63,7 @@ int query_run(const struct query_source *src, const char *command, char **ret_js
 	doc = document(src, command, &err);
 	if (!doc)
 		return err;
-	body = json_dumps(doc, JSON_COMPACT);
+	body = json_dumps(doc, JSON_COMPACT | JSON_REAL_PRECISION(9));
 	json_decref(doc);
 	if (!body)
 		return -ENOMEM;

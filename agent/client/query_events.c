@@ -59,7 +59,7 @@ static json_t *snapshot_take(const struct query_source *src)
 /* One more line at the end of @text; a failure frees it and leaves NULL. */
 static void line_add(char **text, size_t *len, json_t *object)
 {
-	char *line = object ? json_dumps(object, JSON_COMPACT) : NULL;
+	char *line = object ? json_dumps(object, JSON_COMPACT | JSON_REAL_PRECISION(9)) : NULL;
 	size_t more = line ? strlen(line) : 0;
 	char *grown = NULL;
 

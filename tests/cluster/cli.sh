@@ -33,6 +33,7 @@ check() {
 		failed=$((failed + 1))
 		echo "not ok: $sentence"
 		sed 's/^/    /' "$dir/check.log"
+		tail -n 5 "$dir"/dsmd-*.log 2>/dev/null | sed 's/^/    /'
 	fi
 }
 
@@ -71,7 +72,7 @@ json() {
 	[[ $code == 0 ]] && python3 -c '
 import json, sys
 d = json.loads(sys.argv[2])
-sys.exit(not eval(sys.argv[1]))' "$expression" "$out"
+sys.exit(not eval("(" + sys.argv[1] + ")"))' "$expression" "$out"
 }
 
 # table TEXT ARGS...: succeeds, and TEXT is in it.
@@ -94,12 +95,19 @@ members() {
 		python3 -c 'import json, sys; print(json.load(sys.stdin)["members"])' 2>/dev/null) == "$2" ]]
 }
 
+# Ports below those that the kernel gives to connections.
 free_ports() {
 	python3 -c '
-import socket, sys
-all = [socket.socket() for i in range(int(sys.argv[1]))]
-for s in all: s.bind(("0.0.0.0", 0))
-print(*[s.getsockname()[1] for s in all])' "$1"
+import random, socket, sys
+held = []
+while len(held) < int(sys.argv[1]):
+    s = socket.socket()
+    try:
+        s.bind(("0.0.0.0", random.randrange(12000, 30000)))
+        held.append(s)
+    except OSError:
+        pass
+print(*[s.getsockname()[1] for s in held])' "$1"
 }
 
 # shellcheck source=tests/cluster/cli_agent.sh

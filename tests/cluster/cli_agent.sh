@@ -22,15 +22,15 @@ nobody_answers() {
 
 # The two programs, pulled by strings; answers are "ok ..." lines.
 programs_start() {
-	coproc first { exec "$puppet" "$one"; }
-	pids+=("$first_PID")
-	to_first=${first[1]} from_first=${first[0]}
-	# bash warns about a second coproc while one runs.
-	coproc second { exec "$puppet" "$two"; } 2>/dev/null
-	pids+=("$second_PID")
-	to_second=${second[1]} from_second=${second[0]}
-	answer "$from_first"
-	answer "$from_second"
+	mkfifo "$dir/to-first" "$dir/from-first" "$dir/to-second" "$dir/from-second"
+	"$puppet" "$one" <"$dir/to-first" >"$dir/from-first" &
+	pids+=($!)
+	exec {to_first}>"$dir/to-first" {from_first}<"$dir/from-first"
+	# The second must not hold the first one's strings.
+	"$puppet" "$two" <"$dir/to-second" >"$dir/from-second" {to_first}>&- {from_first}<&- &
+	pids+=($!)
+	exec {to_second}>"$dir/to-second" {from_second}<"$dir/from-second"
+	answer "$from_first" && answer "$from_second"
 }
 
 answer() {
@@ -123,11 +123,11 @@ locks_and_barriers_are_shown() {
 	check "it unlocks" pull_first unlock 42
 	check "the lock is free" json 'any(l["id"] == 42 and l["holder"] == 0 for l in d["locks"])' \
 		-p "$one" lock list
-	echo barrier >&"$to_first"
+	echo barrier 1 >&"$to_first"
 	check "barrier list shows who waits" until_true 5 json \
 		'any(b["arrived"] == 1 and b["all_nodes"] for b in d["barriers"])' -p "$one" barrier list
 	check "barrier list as a table" table "all nodes" -p "$one" barrier list
-	check "the second comes" pull_second barrier
+	check "the second comes" pull_second barrier 1
 	check "the first goes on" answer "$from_first"
 }
 
@@ -164,7 +164,7 @@ top_is_live() {
 
 events_follow() {
 	local pid status
-	"$dsm" -p "$two" events --json >"$dir/events" 2>&1 &
+	env --default-signal=INT "$dsm" -p "$two" events --json >"$dir/events" 2>&1 &
 	pid=$!
 	pids+=("$pid")
 	check "events begin with the state" until_true 5 grep -q '"event": *"snapshot"' "$dir/events"
@@ -186,6 +186,7 @@ for line in open(sys.argv[1]): json.loads(line)["event"]' "$dir/events"
 agents_answer() {
 	read -r one two < <(free_ports 2)
 	agent "$one" --standalone
+	agent_one=${pids[-1]}
 	check "the first agent answers" until_true 10 members "$one" 1
 	agent "$two" --join "127.0.0.1:$one"
 	agent_two=${pids[-1]}
@@ -202,7 +203,7 @@ agents_answer() {
 
 agents_go() {
 	local pid status
-	eval "exec $to_first>&- $to_second>&-"
+	exec {to_first}>&- {to_second}>&-
 	"$dsm" -p "$two" events >"$dir/events" 2>"$dir/events.err" &
 	pid=$!
 	until_true 5 test -s "$dir/events"
@@ -215,7 +216,7 @@ agents_go() {
 	status=$?
 	check "events end with 3 when the agent goes" test "$status" = 3
 	check "and say so" grep -q "went away" "$dir/events.err"
-	kill -STOP "${pids[0]}"
+	kill -STOP "$agent_one"
 	check "an agent that hangs is 3" gives 3 "does not answer" -p "$one" status
-	kill -KILL "${pids[0]}"
+	kill -KILL "$agent_one"
 }

@@ -48,7 +48,7 @@ programs_run() {
 		sh "$dsm"
 	check "1 is 1 and 2 is 2" lines_are "[1] 1" "[2] 2"
 	check "programs share memory" run_gives 0 -n 2 -- sh -c \
-		'{ echo barrier; echo lock_add 5 200000002000 100; echo barrier; echo read 200000002000; } | "$1" %p' \
+		'{ echo barrier 1; echo lock_add 5 200000002000 100; echo barrier 1; echo read 200000002000; echo quit; } | "$1" %p' \
 		sh "$puppet"
 	check "and both see all of it" test "$(grep -c 'ok 200$' <<<"$out")" = 2
 	# shellcheck disable=SC2016
@@ -78,7 +78,8 @@ run_start() {
 	local n=$1
 	shift
 	: >"$dir/run"
-	"$dsm" run --pager uffd --chunks 1024 -n "$n" "$@" >"$dir/run" 2>"$dir/run.err" </dev/null &
+	# A shell has its children in the background ignore SIGINT.
+	env --default-signal=INT "$dsm" run --pager uffd --chunks 1024 -n "$n" "$@" >"$dir/run" 2>"$dir/run.err" </dev/null &
 	runner=$!
 	pids+=("$runner")
 	until_true 20 bash -c "[ \$(grep -c up '$dir/run') = $n ]"

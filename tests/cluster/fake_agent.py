@@ -10,7 +10,7 @@ agent/client/proto.h, and answers as it is told by FAKE, one of:
   lying      replies whose length is wrong
   notjson    documents that are no JSON
   empty      documents without one key
-  refusing   HELLO is refused with EPROTO
+  refusing   HELLO is refused with EPROTONOSUPPORT
 """
 import argparse
 import json
@@ -63,7 +63,7 @@ def serve(connection):
         if MODE == "silent":
             continue
         if kind == HELLO:
-            reply(connection, kind, ticket, 71 if MODE == "refusing" else 0)
+            reply(connection, kind, ticket, 93 if MODE == "refusing" else 0)
             if MODE == "closing":
                 connection.close()
                 return
