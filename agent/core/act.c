@@ -190,15 +190,15 @@ void msg_send_link(struct core *c, link_id link, const struct core_msg *m, const
 
 void msg_send(struct core *c, uint16_t nid, const struct core_msg *m, const void *recs)
 {
-	struct member *to;
+	link_id link;
 
 	if (nid == c->nid) {
 		msg_to_self(c, m, recs);
 		return;
 	}
-	to = member_find(c, nid);
-	if (to && to->link)
-		msg_send_link(c, to->link, m, recs);
+	link = link_of(c, nid);
+	if (link)
+		msg_send_link(c, link, m, recs);
 }
 
 /* Any number of records, in as many messages as it takes; none: nothing is sent. */
@@ -225,18 +225,18 @@ static bool msg_joins(const struct core_action *a, link_id link, const struct co
 void msg_send_page(struct core *c, uint16_t nid, const struct core_msg *m, uint8_t src)
 {
 	struct core_action *a;
-	struct member *to;
+	link_id link;
 
 	if (nid == c->nid) {
 		msg_to_self(c, m, NULL);
 		return;
 	}
-	to = member_find(c, nid);
-	if (!to || !to->link)
+	link = link_of(c, nid);
+	if (!link)
 		return;
 	for (size_t back = 1; back <= MERGE_BACK && back <= c->nactions; back++) {
 		a = &c->actions[c->nactions - back];
-		if (msg_joins(a, to->link, m, src)) {
+		if (msg_joins(a, link, m, src)) {
 			a->msg.count += m->count;
 			return;
 		}
@@ -245,7 +245,7 @@ void msg_send_page(struct core *c, uint16_t nid, const struct core_msg *m, uint8
 			break;
 	}
 	a = act_add(c, ACT_SEND);
-	a->link = to->link;
+	a->link = link;
 	a->src = src;
 	a->msg = *m;
 }

@@ -123,7 +123,7 @@ void admit_next(struct core *c)
 	struct link *l;
 	link_id link;
 
-	if (c->admitting || !j || c->frozen || c->proposing || c->state != CORE_MEMBER)
+	if (c->admitting || !j || c->leaving || c->frozen || c->proposing || c->state != CORE_MEMBER)
 		return;
 	c->joiners = j->next;
 	link = j->link;
@@ -168,8 +168,8 @@ void admit_on_ready(struct core *c, struct link *l)
 {
 	struct member *m = member_find(c, c->admitting);
 
-	if (!c->admitting || !m || m->link != l->id)
-		return;
+	if (!c->admitting || !m || m->link != l->id || c->frozen || c->proposing || c->leaving)
+		return; /* the table goes out again when the view stands */
 	c->admitting = 0;
 	m->rec.state = MEMBER_ACTIVE;
 	act_log(c, 1, "node %u %s", m->rec.nid, m->resumes ? "is back" : "joined");

@@ -113,6 +113,7 @@ void core_free(struct core *c)
 	deferred_free(c->early);
 	deferred_free(c->to_self);
 	deferred_free(c->pool_wait);
+	free(c->dropping);
 	free(c->links);
 	free(c->regions);
 	free(c->stashes);
@@ -352,6 +353,8 @@ static void on_evicted(struct core *c, struct link *l, const struct core_msg *m)
 		return;
 	if (c->state == CORE_JOINING)
 		seek_start(c);
+	else if (c->state == CORE_LEAVING)
+		view_on_leave_ok(c); /* its own LEAVE_OK comes over another link */
 	else
 		view_reset(c, "it was not heard for too long, and the others went on");
 }

@@ -163,6 +163,25 @@ void link_on_hello(struct core *c, struct link *l, const struct core_msg *m)
 
 /* --- members --- */
 
+/*
+ * The link to a node, 0: none. A newcomer may ask for pages before the master's
+ * word of it is here; who must answer it finds it by its HELLO.
+ */
+link_id link_of(const struct core *c, uint16_t nid)
+{
+	const struct member *m = member_find(c, nid);
+
+	if (m)
+		return m->link;
+	for (size_t i = c->nlinks; i-- > 0;) {
+		const struct link *l = &c->links[i];
+
+		if (l->up && l->hello && l->nid == nid && l->cluster == c->cluster)
+			return l->id;
+	}
+	return 0;
+}
+
 static size_t member_place(const struct core *c, uint16_t nid)
 {
 	size_t lo = 0, hi = c->nmembers;
@@ -281,6 +300,7 @@ void member_attach(struct core *c, struct member *m)
 		link_close(c, old);
 	}
 	m->link = best;
+	link_get(c, best)->heard = c->now; /* nobody beats on a link before it belongs to a member */
 	m->lost_at = 0;
 	m->reported = false;
 	if (m->resync)

@@ -345,6 +345,7 @@ void pool_restart_freeing(struct core *c)
 /* Every node: forget these pages. */
 struct range {
 	uint64_t first, end;
+	bool busy;
 };
 
 static void forget_page(struct core *c, page_key key, struct page *p, void *ctx)
@@ -358,10 +359,39 @@ static void forget_page(struct core *c, page_key key, struct page *p, void *ctx)
 	p->flags &= (uint8_t)~(P_HAD | P_HAD_M);
 }
 
+static void find_revoking(struct core *c, page_key key, struct page *p, void *ctx)
+{
+	struct range *r = ctx;
+
+	(void)c;
+	if (key >= r->first && key < r->end && (p->flags & P_REVOKING))
+		r->busy = true;
+}
+
+/* Tells the master of each freed range that is really gone here. */
+void pool_dropped(struct core *c)
+{
+	struct core_msg done = msg_new(c, MSG_EXTENT_FREED);
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->ndropping; i++) {
+		struct dropping *d = &c->dropping[i];
+		struct range r = { .first = d->first, .end = d->end };
+
+		page_each(c, find_revoking, &r);
+		if (r.busy) {
+			c->dropping[n++] = *d;
+			continue;
+		}
+		done.a = d->id;
+		msg_send(c, d->master, &done, NULL);
+	}
+	c->ndropping = n;
+}
+
 void pool_on_free(struct core *c, const struct core_msg *m)
 {
 	struct range r = { .first = m->key, .end = m->key + m->count };
-	struct core_msg done = msg_new(c, MSG_EXTENT_FREED);
 
 	if (m->count == WHOLE_REGION)
 		r.end = m->key + (1ull << 48);
@@ -370,8 +400,10 @@ void pool_on_free(struct core *c, const struct core_msg *m)
 	request_restart_range(c, r.first, r.end);
 	if (!is_master(c)) /* the master remembers until all have forgotten */
 		extent_remove(c, r.first, r.end - r.first);
-	done.a = m->a;
-	msg_send(c, m->src, &done, NULL);
+	c->dropping = core_realloc(c->dropping, (c->ndropping + 1) * sizeof(*c->dropping));
+	c->dropping[c->ndropping++] =
+		(struct dropping){ .first = r.first, .end = r.end, .id = m->a, .master = m->src };
+	pool_dropped(c);
 }
 
 /* --- members come and go --- */

@@ -193,6 +193,8 @@ void revoke_done(struct core *c, page_key key, uint32_t count)
 {
 	for (uint32_t i = 0; i < count; i++)
 		done_page(c, key + i);
+	if (c->ndropping)
+		pool_dropped(c);
 }
 
 /* A new view: what was asked under the old one and not begun is void. */
@@ -201,6 +203,7 @@ void revoke_new_view(struct core *c)
 	size_t n;
 	uint64_t *keys = map_keys(&c->revokes, &n);
 
+	c->ndropping = 0; /* the master asks again */
 	for (size_t i = 0; i < n; i++) {
 		struct revoke *rv = map_get(&c->revokes, keys[i]);
 

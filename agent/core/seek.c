@@ -41,6 +41,7 @@ static struct core_msg discover_msg(struct core *c)
 	m.a = c->uid;
 	m.b = c->cfg.weight;
 	m.arg = c->cfg.port;
+	m.flags = c->resuming ? F_RESUME : 0;
 	return m;
 }
 
@@ -154,8 +155,12 @@ void seek_on_timer(struct core *c)
 	timer_arm(c, c->now + (c->seek_sent < 4 ? 10 : 40) * MS, TIMER_SEEK, 0);
 }
 
-/* What a node that can let others in says of itself. */
-static bool offer_msg(struct core *c, uint16_t type, struct core_msg *m, struct core_addr *addr)
+/*
+ * What a node that can let others in says of itself. Without a master, the
+ * one that will follow it says F_REFUSED: wait; a restarted master may come
+ * to it at once (resumes).
+ */
+static bool offer_msg(struct core *c, uint16_t type, struct core_msg *m, struct core_addr *addr, bool resumes)
 {
 	if (c->state != CORE_MEMBER || (!is_master(c) && view_candidate(c) != c->nid))
 		return false;
@@ -164,6 +169,8 @@ static bool offer_msg(struct core *c, uint16_t type, struct core_msg *m, struct 
 	m->b = c->uid;
 	m->arg = (uint32_t)c->nmembers;
 	m->flags = pool_has_data(c) ? F_DATA : 0;
+	if (!is_master(c) && !resumes)
+		m->flags |= F_REFUSED;
 	m->nrecs = 1;
 	memset(addr, 0, sizeof(*addr)); /* zero: where this came from */
 	addr->port = c->cfg.port;
@@ -175,7 +182,7 @@ void seek_announce(struct core *c)
 	struct core_msg m;
 	struct core_addr addr;
 
-	if (!is_master(c) || c->now < c->announce_next || !offer_msg(c, MSG_ANNOUNCE, &m, &addr))
+	if (!is_master(c) || c->now < c->announce_next || !offer_msg(c, MSG_ANNOUNCE, &m, &addr, false))
 		return;
 	c->announce_next = c->now + 500 * MS;
 	datagram(c, &m, &addr, NULL);
@@ -189,12 +196,12 @@ void seek_announce(struct core *c)
 	}
 }
 
-static void answer(struct core *c, struct link *l, const struct core_addr *to, uint16_t type)
+static void answer(struct core *c, struct link *l, const struct core_addr *to, uint16_t type, bool resumes)
 {
 	struct core_msg m;
 	struct core_addr addr;
 
-	if (!offer_msg(c, type, &m, &addr))
+	if (!offer_msg(c, type, &m, &addr, resumes))
 		return;
 	if (l)
 		msg_send_link(c, l->id, &m, &addr);
@@ -231,7 +238,7 @@ static void meet(struct core *c, const struct core_msg *m, const struct core_add
 	}
 	if (data > theirs || (data == theirs && c->cluster < m->a)) {
 		if (m->type == MSG_ANNOUNCE)
-			answer(c, l, from, MSG_OFFER);
+			answer(c, l, from, MSG_OFFER, false);
 		return;
 	}
 	d = msg_new(c, MSG_DISSOLVE);
@@ -269,7 +276,7 @@ void seek_on_datagram(struct core *c, const struct core_event *ev, struct link *
 		    (m->b < c->cfg.weight || (m->b == c->cfg.weight && m->a < c->uid)) &&
 		    c->now - c->seek_started < 20 * c->cfg.elect_ms * MS)
 			c->seek_deadline = c->now + c->cfg.elect_ms * MS;
-		answer(c, l, &ev->addr, MSG_OFFER);
+		answer(c, l, &ev->addr, MSG_OFFER, m->flags & F_RESUME);
 		return;
 	}
 	if (m->nrecs != 1 || m->b == c->uid)
@@ -278,6 +285,11 @@ void seek_on_datagram(struct core *c, const struct core_event *ev, struct link *
 		where = *rec;
 	else
 		where.port = rec->port;
+	if (m->flags & F_REFUSED) {
+		if (c->state == CORE_SEEKING) /* there is a cluster; it will have a master soon */
+			c->seek_deadline = c->now + c->cfg.elect_ms * MS;
+		return;
+	}
 	if (c->state == CORE_SEEKING) {
 		/* Old pages fit nowhere else: others are joined when the old cluster is not found. */
 		if (c->resuming && m->a != c->cfg.resume_cluster && c->now < c->seek_deadline - c->cfg.elect_ms * MS)
@@ -311,7 +323,7 @@ void seek_on_link(struct core *c, struct link *l)
 		if (c->state == CORE_SEEKING)
 			msg_send_link(c, id, &m, NULL);
 		else
-			answer(c, l, NULL, MSG_ANNOUNCE);
+			answer(c, l, NULL, MSG_ANNOUNCE, false);
 	}
 }
 

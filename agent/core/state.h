@@ -167,6 +167,13 @@ struct freeing {
 	struct freeing *next;
 };
 
+/* Freed here, but the kernel still holds on to a page of it. */
+struct dropping {
+	page_key first, end;
+	uint64_t id;
+	uint16_t master;
+};
+
 /* --- locks, barriers, waits --- */
 
 struct lock_waiter {
@@ -352,6 +359,8 @@ struct core {
 	struct map asked;
 	uint64_t next_ticket;
 	struct freeing *freeing;
+	struct dropping *dropping;
+	size_t ndropping;
 	uint32_t frees; /* EXTENT_FREE messages carried out here */
 	struct deferred *pool_wait, **pool_wait_tail; /* master: requests for memory that is being freed */
 	bool exhausted_logged;
@@ -403,6 +412,7 @@ struct link *link_get(struct core *c, link_id id);
 struct link *link_add(struct core *c, link_id id, uint8_t kind, const struct core_addr *addr);
 link_id link_dial(struct core *c, uint8_t kind, const struct core_addr *addr);
 void link_close(struct core *c, link_id id);
+link_id link_of(const struct core *c, uint16_t nid);
 void link_on_up(struct core *c, const struct core_event *ev);
 void link_on_down(struct core *c, link_id id);
 void link_on_hello(struct core *c, struct link *l, const struct core_msg *m);
@@ -526,6 +536,7 @@ void pool_on_freed(struct core *c, const struct core_msg *m);
 void pool_on_free(struct core *c, const struct core_msg *m);
 void deferred_add(struct deferred ***tail, link_id link, const struct core_msg *m, const void *recs);
 void deferred_free(struct deferred *d);
+void pool_dropped(struct core *c);
 void pool_count(struct core *c);
 void pool_rehome(struct core *c);
 void pool_member_gone(struct core *c, uint16_t nid);

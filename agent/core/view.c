@@ -34,17 +34,31 @@ uint16_t view_candidate(const struct core *c)
 	return c->nid;
 }
 
+static bool is_dead(const struct core *c, const struct member *m)
+{
+	return m != c->self && !m->link && c->now - m->lost_at >= c->cfg.dead_ms * MS;
+}
+
 static bool takes_part(const struct core *c, const struct member *m)
 {
-	if (m == c->self)
-		return true;
-	return m->rec.state != MEMBER_JOINING && m->link && !m->evict && !m->gone;
+	return m == c->self || (m->rec.state != MEMBER_JOINING && !m->evict && !m->gone && !is_dead(c, m));
+}
+
+/* Somebody is out of reach, but not for long enough to go on without. */
+static bool must_wait(const struct core *c)
+{
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (c->members[i] != c->self && !c->members[i]->link && takes_part(c, c->members[i]))
+			return true;
+	return false;
 }
 
 static void commit(struct core *c);
 
 static void check_prepared(struct core *c)
 {
+	if (must_wait(c))
+		return;
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (takes_part(c, c->members[i]) && !c->members[i]->prepared)
 			return;
@@ -58,7 +72,7 @@ void view_propose(struct core *c, const char *why)
 
 	if (!is_member(c))
 		return;
-	if (c->proposing || (joiner && joiner->resumes)) {
+	if (c->proposing || (joiner && joiner->resumes) || must_wait(c)) {
 		c->again = true;
 		return;
 	}
@@ -196,7 +210,8 @@ static void install(struct core *c)
 	for (size_t i = 0; i < c->nmembers; i++) {
 		struct member *m = c->members[i];
 
-		m->prepared = m->ended = m->rebuilt = m->reported = false;
+		m->prepared = m->reported = false;
+		m->ended = m->rebuilt = m->rec.state == MEMBER_JOINING; /* has nothing to report */
 		if (m->link)
 			m->resync = false;
 	}
@@ -297,6 +312,7 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 	}
 	c->epoch = m->arg;
 	c->master = m->nid;
+	c->admitting = 0;
 	c->new_master = m->flags & F_RESTORED;
 	c->table_version = (uint32_t)m->b;
 	if (m->nid2 > c->next_nid)
@@ -382,7 +398,10 @@ static void check_member(struct core *c, struct member *m)
 			dead(c, m);
 	} else if (m->resync) {
 		m->resync = false;
-		if (is_master(c)) {
+		if (c->proposing) { /* it may have missed the proposal */
+			c->proposing = false;
+			view_propose(c, "a member came back meanwhile");
+		} else if (is_master(c)) {
 			view_propose(c, "a link was cut for a moment");
 		} else if (m->rec.nid != c->master) {
 			r = msg_new(c, MSG_LINK_LOST);
@@ -414,6 +433,8 @@ void view_tick(struct core *c)
 		view_propose(c, "a member did not answer the last proposal");
 	} else if (c->proposing) {
 		check_prepared(c);
+	} else if (c->again && view_candidate(c) == c->nid) {
+		view_propose(c, "something happened that could not be seen to at once");
 	} else if (c->frozen && c->now - c->frozen_at > limit) {
 		c->frozen_at = c->now;
 		if (view_candidate(c) == c->nid) {
@@ -438,6 +459,10 @@ void view_beat(struct core *c)
 		if (c->members[i] != c->self)
 			msg_send(c, c->members[i]->rec.nid, &m, NULL);
 	view_tick(c);
+	if (!is_member(c))
+		return;
+	if (c->leaving && c->self->rec.state == MEMBER_ACTIVE && !c->frozen)
+		view_leave(c); /* the word of it may have been lost */
 	if (!is_member(c))
 		return;
 	admit_tick(c);
@@ -477,6 +502,7 @@ static void out(struct core *c)
 	lock_lose_all(c);
 	rwlock_lose_all(c);
 	barrier_lose_all(c);
+	request_fail_all(c, ESHUTDOWN);
 	asked_fail_all(c, ESHUTDOWN);
 	a = act_add(c, ACT_STATE);
 	a->state = CORE_OUT;
@@ -489,12 +515,8 @@ void view_leave(struct core *c)
 
 	if (c->state == CORE_OUT)
 		return;
-	if (!c->leaving) {
-		c->leaving = true;
-		request_fail_all(c, ESHUTDOWN);
-		asked_fail_all(c, ESHUTDOWN);
-	}
 	if (!is_member(c) || c->nmembers == 1) {
+		c->leaving = true;
 		out(c);
 		return;
 	}
@@ -502,6 +524,11 @@ void view_leave(struct core *c)
 		c->state = CORE_LEAVING;
 		a = act_add(c, ACT_STATE);
 		a->state = c->state;
+	}
+	if (!c->leaving) {
+		c->leaving = true;
+		request_fail_all(c, ESHUTDOWN);
+		asked_fail_all(c, ESHUTDOWN);
 	}
 	if (!is_master(c)) {
 		msg_send(c, c->master, &m, NULL);
@@ -517,7 +544,8 @@ void view_leave(struct core *c)
 		msg_send(c, p->rec.nid, &m, NULL);
 		return;
 	}
-	out(c);
+	if (!must_wait(c)) /* else once more when it is back, or dead */
+		out(c);
 }
 
 void view_on_leave(struct core *c, uint16_t nid)
@@ -534,7 +562,7 @@ void view_on_takeover(struct core *c, const struct core_msg *m)
 {
 	struct member *master = member_find(c, c->master);
 
-	if (!is_member(c) || !master || m->src != c->master)
+	if (!is_member(c) || !master || m->src != c->master || c->taking_over)
 		return;
 	master->rec.state = MEMBER_LEAVING;
 	c->taking_over = true;

@@ -1,0 +1,207 @@
+/* SPDX-License-Identifier: MIT */
+/* A simulated node: carries out what its core wants. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/sim/sim.h"
+
+void node_start(unsigned int i, bool resume)
+{
+	struct node *n = &sim.nodes[i];
+	struct core_config cfg;
+	struct core_event ev = { .type = EV_TICK };
+
+	memset(n, 0, sizeof(*n));
+	memset(&cfg, 0, sizeof(cfg));
+	(void)resume;
+	cfg.uid = rnd(UINT64_MAX - 1) + 1;
+	cfg.weight = sim.now + rnd(100);
+	snprintf(cfg.cluster, sizeof(cfg.cluster), "sim");
+	cfg.port = (uint16_t)(9900 + i);
+	cfg.chunks = sim.plan.chunks;
+	cfg.dead_ms = DEAD_MS;
+	cfg.elect_ms = 60;
+	cfg.hold_us = (uint32_t)sim.plan.hold_us;
+	cfg.touch_pages = 4;
+	cfg.prefetch_pages = 8;
+	cfg.region_base = 1ull << 40;
+	cfg.region_size = PAGES * 4096ull;
+	cfg.lock_words = n->lock_words;
+	cfg.lock_stride = sizeof(n->lock_words[0]);
+	cfg.nlock_words = LOCKS - 1; /* one lock has no word that programs share */
+	n->core = core_new(&cfg, sim.now);
+	n->up = true;
+	n->tick_at = UINT64_MAX;
+	n->next_client = 1;
+	tracef("node %u starts", i);
+	node_step(i, &ev, NULL);
+	for (unsigned int p = 0; p < PROGS; p++)
+		prog_start(i, p);
+}
+
+static void install(unsigned int i, const struct core_action *a, const uint64_t *values)
+{
+	struct node *n = &sim.nodes[i];
+
+	for (uint32_t k = 0; k < a->count; k++) {
+		struct sim_page *p = &n->pages[a->key + k];
+
+		if (a->src == DATA_MSG) {
+			if (!values)
+				fail("node %u installs page %u from bytes that are not there", i, (unsigned int)(a->key + k));
+			p->value = values[a->first_page + k];
+		} else if (a->src == DATA_STASH) {
+			if (!p->stash)
+				fail("node %u restores page %u without a stash", i, (unsigned int)(a->key + k));
+			p->value = p->stash_value;
+			p->stash = false;
+		} else {
+			p->value = 0;
+		}
+		p->prot = a->write ? PAGE_MODIFIED : PAGE_SHARED;
+		check_prot(i, a->key + k);
+		prog_page(i, a->key + k, 0);
+	}
+}
+
+static void upgrade(unsigned int i, const struct core_action *a)
+{
+	for (uint32_t k = 0; k < a->count; k++) {
+		struct sim_page *p = &sim.nodes[i].pages[a->key + k];
+
+		if (p->prot == PAGE_INVALID)
+			fail("node %u upgrades page %u that it does not have", i, (unsigned int)(a->key + k));
+		p->prot = PAGE_MODIFIED;
+		check_prot(i, a->key + k);
+		prog_page(i, a->key + k, 0);
+	}
+}
+
+void node_revoke_now(unsigned int i, uint64_t key, uint32_t count, uint8_t how)
+{
+	for (uint32_t k = 0; k < count; k++) {
+		struct sim_page *p = &sim.nodes[i].pages[key + k];
+
+		if (how == REVOKE_DOWNGRADE) {
+			if (p->prot == PAGE_MODIFIED)
+				p->prot = PAGE_SHARED;
+			continue;
+		}
+		if (how == REVOKE_TAKE) {
+			if (p->prot == PAGE_INVALID)
+				fail("node %u takes page %u that it does not have", i, (unsigned int)(key + k));
+			p->stash = true;
+			p->stash_value = p->value;
+		}
+		p->prot = PAGE_INVALID;
+		p->value = 0xdeadull;
+	}
+}
+
+static void revoke(unsigned int i, const struct core_action *a)
+{
+	uint64_t after = chance(sim.plan.pinned) ? 1 + rnd(3000) : 0;
+
+	if (!after)
+		node_revoke_now(i, a->key, a->count, a->how);
+	net_revoked(i, a->key, a->count, a->how, after);
+}
+
+static void state(unsigned int i, uint32_t s)
+{
+	struct node *n = &sim.nodes[i];
+
+	n->state = s;
+	tracef("node %u is in state %u", i, s);
+	if (s == CORE_MEMBER)
+		n->joined_once = true;
+	if (s == CORE_EVICTED)
+		fail("node %u was put out of the cluster", i);
+	if (s == CORE_OUT) {
+		n->left = true;
+		n->up = false;
+		check_death(i);
+		net_kill(i);
+	}
+}
+
+static void carry_out(unsigned int i, const struct core_action *a, const uint64_t *values)
+{
+	struct sim_page *pages = sim.nodes[i].pages;
+
+	switch (a->type) {
+	case ACT_SEND:
+		net_send(i, a);
+		break;
+	case ACT_CONNECT:
+		net_connect(i, a->link, &a->addr);
+		break;
+	case ACT_CLOSE:
+		net_close(i, a->link);
+		break;
+	case ACT_DATAGRAM:
+		net_datagram(i, a);
+		break;
+	case ACT_INSTALL:
+		install(i, a, values);
+		break;
+	case ACT_UPGRADE:
+		upgrade(i, a);
+		break;
+	case ACT_REVOKE:
+		revoke(i, a);
+		break;
+	case ACT_FAIL:
+		for (uint32_t k = 0; k < a->count; k++)
+			prog_page(i, a->key + k, a->err);
+		break;
+	case ACT_STASH_DROP:
+		for (uint32_t k = 0; k < a->count; k++)
+			pages[a->key + k].stash = false;
+		break;
+	case ACT_REPLY:
+		prog_reply(i, &a->reply);
+		break;
+	case ACT_STATE:
+		state(i, a->state);
+		break;
+	case ACT_LOG:
+		tracef("node %u: %s", i, a->text);
+		break;
+	}
+}
+
+void node_step(unsigned int i, struct core_event *ev, const uint64_t *values)
+{
+	struct node *n = &sim.nodes[i];
+	const struct core_action *a;
+	size_t count;
+
+	ev->now_us = sim.now;
+	if (ev->type != EV_TICK)
+		tracef("node %u: event %u msg %u key %llu from %u", i, ev->type, ev->msg ? ev->msg->type : 0,
+		       (unsigned long long)(ev->msg ? ev->msg->key : ev->key), ev->msg ? ev->msg->src : 0);
+	core_step(n->core, ev);
+	a = core_actions(n->core, &count);
+	for (size_t k = 0; k < count; k++)
+		carry_out(i, &a[k], values);
+	if (n->up)
+		net_tick(i, core_deadline(n->core));
+}
+
+void node_kill(unsigned int i)
+{
+	struct node *n = &sim.nodes[i];
+
+	tracef("node %u dies", i);
+	n->up = false;
+	check_death(i);
+	net_kill(i);
+}
+
+void node_free(unsigned int i)
+{
+	core_free(sim.nodes[i].core);
+	sim.nodes[i].core = NULL;
+}
