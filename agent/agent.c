@@ -408,5 +408,4 @@ void agent_stop(struct agent *a)
 	close_handle(&a->check);
 	if (a->timer_fd >= 0)
 		close(a->timer_fd);
-	uv_run(a->loop, UV_RUN_DEFAULT);
 }

@@ -91,6 +91,7 @@ int agent_start(struct agent *a, uv_loop_t *loop, const struct config *cfg);
 int agent_run(struct agent *a);
 /* Leaves the cluster, bounded in time; agent_run() returns then. Twice: at once. */
 void agent_leave(struct agent *a);
+/* Lets go of everything; the loop must run once more before @a may go. */
 void agent_stop(struct agent *a);
 /* ACT_STATE. @state: enum core_state. */
 void agent_state_changed(struct agent *a, uint32_t state);

@@ -20,3 +20,11 @@ test_config_SRCS := tests/unit/test_config.c $(CONFIG_SRCS)
 test_config_LIBS := cmocka inih
 test_stash_SRCS := tests/unit/test_stash.c agent/stash.c agent/latency.c
 test_stash_LIBS := cmocka
+
+# The shell and the core over a pager made of memory.
+AGENT_RIG := $(filter-out agent/dsmd.c agent/config.c agent/pager/%,$(dsmd_SRCS))
+UNIT += test_agent test_server
+test_agent_SRCS := tests/unit/test_agent.c tests/unit/agent_rig.c $(AGENT_RIG)
+test_agent_LIBS := cmocka libuv jansson
+test_server_SRCS := tests/unit/test_server.c tests/unit/agent_rig.c $(AGENT_RIG)
+test_server_LIBS := cmocka libuv jansson

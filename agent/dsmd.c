@@ -137,6 +137,7 @@ static int serve(const struct config *cfg, int parent)
 	for (size_t i = 0; i < 2; i++)
 		uv_close((uv_handle_t *)&signals[i], NULL);
 	agent_stop(&agent);
+	uv_run(&loop, UV_RUN_DEFAULT);
 	uv_loop_close(&loop);
 	return status;
 }

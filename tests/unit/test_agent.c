@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT
+/* The shell and the core together: pages between agents, and how an agent starts, leaves and stops. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "agent/exit_status.h"
+#include "tests/unit/agent_rig.h"
+
+static int setup(void **state)
+{
+	(void)state;
+	rig_open();
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	rig_close();
+	return 0;
+}
+
+/* A program of agent @i stores into a page it may write. */
+static void put(unsigned int i, uint64_t page, const char *text)
+{
+	assert_true(rig_touch(i, page, true));
+	strcpy(rig_pager(i)->pages[page].bytes, text);
+}
+
+static const char *get(unsigned int i, uint64_t page)
+{
+	assert_true(rig_touch(i, page, false));
+	return rig_pager(i)->pages[page].bytes;
+}
+
+static void what_one_node_writes_the_others_read(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(rig_start(i, NULL), 0);
+	put(0, 5, "from the first");
+	assert_string_equal(get(1, 5), "from the first");
+	put(1, 5, "from the second");
+	assert_int_equal(rig_pager(0)->pages[5].prot, PAGER_NONE);
+	assert_string_equal(get(2, 5), "from the second");
+	assert_string_equal(get(0, 5), "from the second");
+	put(2, 5, "from the third");
+	assert_string_equal(get(0, 5), "from the third");
+	assert_string_equal(get(1, 5), "from the third");
+}
+
+static void a_writer_is_alone(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(rig_start(i, NULL), 0);
+	for (unsigned int round = 0; round < 60; round++) {
+		unsigned int writer = round % 3;
+
+		assert_true(rig_touch((round + 1) % 3, 9, false));
+		assert_true(rig_touch(writer, 9, true));
+		for (unsigned int i = 0; i < 3; i++)
+			assert_int_equal(rig_pager(i)->pages[9].prot, i == writer ? PAGER_WRITE : PAGER_NONE);
+	}
+}
+
+static void a_pinned_page_goes_when_its_io_has_ended(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_start(0, NULL), 0);
+	assert_int_equal(rig_start(1, NULL), 0);
+	put(0, 7, "pinned");
+	rig_pager(0)->busy = 5;
+	put(1, 7, "taken");
+	assert_int_equal(rig_pager(0)->busy, 0);
+	assert_true(rig_pager(0)->revokes >= 6);
+	assert_string_equal(get(0, 7), "taken");
+}
+
+static void no_chunks(struct config *cfg)
+{
+	cfg->chunks = 0;
+}
+
+static void an_exhausted_pool_is_an_error_not_a_wait(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_start(0, no_chunks), 0);
+	assert_false(rig_touch(0, 3, true));
+	assert_true(rig_pager(0)->pages[3].failed > 0);
+}
+
+static void faults_are_timed(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_start(0, NULL), 0);
+	assert_int_equal(rig_start(1, NULL), 0);
+	put(0, 1, "x");
+	(void)get(1, 1);
+	assert_int_equal(rig.agent[0].latency.write.n, 1);
+	assert_int_equal(rig.agent[1].latency.read.n, 1);
+}
+
+static bool has_left(void *ctx)
+{
+	return ((struct agent *)ctx)->left;
+}
+
+static void who_leaves_hands_its_pages_over(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_start(0, NULL), 0);
+	assert_int_equal(rig_start(1, NULL), 0);
+	put(1, 20, "kept");
+	agent_leave(&rig.agent[1]);
+	assert_true(rig_until(has_left, &rig.agent[1]));
+	rig_stop(1);
+	assert_string_equal(get(0, 20), "kept");
+}
+
+static void leaving_twice_is_leaving_at_once(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_start(0, NULL), 0);
+	assert_int_equal(rig_start(1, NULL), 0);
+	put(1, 20, "x");
+	agent_leave(&rig.agent[1]);
+	agent_leave(&rig.agent[1]);
+	assert_true(rig.agent[1].left);
+	assert_int_equal(rig.agent[1].exit_status, DSMD_EXIT_FAILED);
+}
+
+static void same_port(struct config *cfg)
+{
+	cfg->port = rig.cfg[0].port;
+}
+
+static void same_port_elsewhere(struct config *cfg)
+{
+	same_port(cfg);
+	strcat(cfg->run_dir, "/other");
+}
+
+static void two_agents_cannot_have_one_port(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_start(0, NULL), 0);
+	assert_int_equal(rig_start(1, same_port), DSMD_EXIT_IN_USE);
+	assert_int_equal(rig_start(1, same_port_elsewhere), DSMD_EXIT_IN_USE);
+	/* The first one is none the worse. */
+	assert_true(rig_touch(0, 1, true));
+	close(rig_session(0, HELLO_ADMIN, NULL));
+}
+
+static void a_dead_agents_socket_is_replaced(void **state)
+{
+	char path[128];
+
+	(void)state;
+	assert_int_equal(rig_start(0, NULL), 0);
+	snprintf(path, sizeof(path), "%s/dsmd-%u.sock", rig.run_dir, rig.cfg[0].port);
+	rig_stop(0);
+	assert_int_equal(access(path, F_OK), -1);
+	/* As after a kill: the file is there, nobody listens. */
+	assert_int_equal(symlink("/nowhere", path), 0);
+	assert_int_equal(rig_start(0, NULL), 0);
+	close(rig_session(0, HELLO_ADMIN, NULL));
+}
+
+static void only_kmod(struct config *cfg)
+{
+	cfg->pager = CONFIG_PAGER_KMOD;
+}
+
+static void a_pager_that_cannot_work_is_not_started(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_start(0, only_kmod), DSMD_EXIT_PAGER);
+	assert_int_equal(rig_start(0, NULL), 0); /* auto finds the other one */
+	assert_string_equal(rig.agent[0].ops->name, "uffd");
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		TEST(what_one_node_writes_the_others_read),
+		TEST(a_writer_is_alone),
+		TEST(a_pinned_page_goes_when_its_io_has_ended),
+		TEST(an_exhausted_pool_is_an_error_not_a_wait),
+		TEST(faults_are_timed),
+		TEST(who_leaves_hands_its_pages_over),
+		TEST(leaving_twice_is_leaving_at_once),
+		TEST(two_agents_cannot_have_one_port),
+		TEST(a_dead_agents_socket_is_replaced),
+		TEST(a_pager_that_cannot_work_is_not_started),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
