@@ -29,3 +29,9 @@ UFFD_PAGER_SRCS := $(wildcard agent/pager/uffd*.c)
 UNIT += test_uffd_pager
 test_uffd_pager_SRCS := tests/unit/test_uffd_pager.c tests/unit/uffd_puppet.c $(UFFD_PAGER_SRCS)
 test_uffd_pager_LIBS := cmocka
+
+UNIT += test_lib
+test_lib_SRCS := tests/unit/test_lib.c
+test_lib_LIBS := cmocka
+test_lib_DEPS := $(B)/libdsm.a
+$(B)/test_lib: | $(B)/dsmd

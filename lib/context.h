@@ -125,7 +125,11 @@ int thread_op(struct dsm *ctx, struct client_req *req, struct client_rep *rep);
 /* map.c: a region's mapping. Under regions_lock. */
 int region_map(struct dsm *ctx, const char *name, struct dsm_region **ret);
 void region_unmap(struct dsm_region *r);
-/* In a child of fork(): map it again. */
+/*
+ * In a child of fork(), where it is not mapped: keep its addresses from being
+ * used for anything else, before the first allocation; then map it again.
+ */
+void region_reserve(struct dsm_region *r);
 int region_remap(struct dsm_region *r);
 /* Nothing will ever bring its pages again: SIGBUS from now on. */
 void region_poison(struct dsm_region *r);

@@ -73,6 +73,10 @@ static void after_in_child(void)
 {
 	pthread_mutex_init(&contexts_lock, NULL);
 	for (struct dsm *ctx = contexts; ctx; ctx = ctx->next) {
+		for (struct dsm_region *r = ctx->regions; r && ctx->pager == CLIENT_PAGER_UFFD; r = r->next)
+			region_reserve(r);
+	}
+	for (struct dsm *ctx = contexts; ctx; ctx = ctx->next) {
 		thread_sessions_close(ctx);
 		begin_again(ctx);
 	}

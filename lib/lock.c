@@ -30,6 +30,9 @@ static __attribute__((noinline)) int lock_slow(dsm_t *ctx, uint32_t id, uint32_t
 
 	if ((!err || err == -EOWNERDEAD) && rep.val[0] < UINT32_MAX)
 		lock_table_add(thread_memory.locks, id, (uint32_t)rep.val[0]);
+	/* Asking another node takes time, but to try is not to wait. */
+	if ((flags & F_TRY) && err == -ETIMEDOUT)
+		return -EBUSY;
 	return err == -EOWNERDEAD ? DSM_OWNER_DEAD : err;
 }
 
@@ -98,6 +101,8 @@ static int rwlock(dsm_t *ctx, uint32_t id, uint32_t flags, uint64_t timeout_us)
 	if (!timeout_us)
 		req.flags |= F_TRY;
 	err = thread_op(ctx, &req, NULL);
+	if (!timeout_us && err == -ETIMEDOUT)
+		return -EBUSY;
 	return err == -EOWNERDEAD ? DSM_OWNER_DEAD : err;
 }
 

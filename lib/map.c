@@ -18,20 +18,21 @@
 #endif
 #define DEVICE "/dev/dsm"
 
-static int map_at_base(struct dsm_region *r)
+/* @want: NULL, wherever there is room; @fixed: MAP_FIXED and the like. */
+static int map_at(struct dsm_region *r, void *want, int fixed)
 {
-	int flags = MAP_SHARED | MAP_NORESERVE | (r->ctx->anywhere ? 0 : MAP_FIXED_NOREPLACE);
-	void *want = r->ctx->anywhere ? NULL : r->base;
+	int flags = MAP_SHARED | MAP_NORESERVE | fixed;
 	void *at = mmap(want, r->size, PROT_READ | PROT_WRITE, flags, r->fd, 0);
 
 	if (at == MAP_FAILED)
 		return errno == EEXIST ? -EADDRINUSE : -errno;
-	if (r->ctx->anywhere)
-		r->base = want = at;
+	if (!want)
+		want = at;
 	if (at != want) {
 		munmap(at, r->size);
 		return -EADDRINUSE;
 	}
+	r->base = at;
 	return 0;
 }
 
@@ -84,12 +85,17 @@ static int region_connect(struct dsm_region *r)
 		return err;
 	r->number = (uint16_t)rep.val[0];
 	r->size = rep.val[1];
-	r->base = (uint8_t *)(uintptr_t)rep.val[2];
 	if (r->ctx->pager == CLIENT_PAGER_KMOD)
 		err = open_device(r);
 	else if (r->fd < 0)
 		err = -EPROTO;
-	return err ? err : map_at_base(r);
+	if (err)
+		return err;
+	if (r->base)
+		return map_at(r, r->base, MAP_FIXED); /* see region_reserve() */
+	if (r->ctx->anywhere)
+		return map_at(r, NULL, 0);
+	return map_at(r, (void *)(uintptr_t)rep.val[2], MAP_FIXED_NOREPLACE);
 }
 
 /* The program's side of it only. */
@@ -162,6 +168,12 @@ void region_unmap(struct dsm_region *r)
 		(void)control_ask(r->ctx, &req, NULL);
 	region_release(r, true);
 	free(r);
+}
+
+void region_reserve(struct dsm_region *r)
+{
+	(void)mmap(r->base, r->size, PROT_NONE,
+		   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1, 0);
 }
 
 int region_remap(struct dsm_region *r)
