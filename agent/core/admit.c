@@ -102,6 +102,14 @@ void admit_on_join(struct core *c, struct link *l, const struct core_msg *m)
 	admit_next(c);
 }
 
+/* The master itself is the one that is missing, and wants in again. */
+static bool stands_in_for_master(const struct core *c)
+{
+	const struct member *m = member_find(c, c->admitting);
+
+	return (m && m->resumes) || (c->joiners && c->joiners->nid);
+}
+
 static uint16_t admit_nid(struct core *c)
 {
 	do {
@@ -115,6 +123,12 @@ static uint16_t admit_nid(struct core *c)
 	return c->next_nid++;
 }
 
+/* A view change is under way or must come: whoever is let in now might not be heard of by all. */
+static bool not_now(const struct core *c)
+{
+	return c->frozen || c->proposing || c->leaving || (view_must_wait(c) && !stands_in_for_master(c));
+}
+
 void admit_next(struct core *c)
 {
 	struct joiner *j = c->joiners;
@@ -123,7 +137,7 @@ void admit_next(struct core *c)
 	struct link *l;
 	link_id link;
 
-	if (c->admitting || !j || c->leaving || c->frozen || c->proposing || c->state != CORE_MEMBER)
+	if (c->admitting || !j || not_now(c) || c->state != CORE_MEMBER)
 		return;
 	c->joiners = j->next;
 	link = j->link;
@@ -168,7 +182,7 @@ void admit_on_ready(struct core *c, struct link *l)
 {
 	struct member *m = member_find(c, c->admitting);
 
-	if (!c->admitting || !m || m->link != l->id || c->frozen || c->proposing || c->leaving)
+	if (!c->admitting || !m || m->link != l->id || not_now(c))
 		return; /* the table goes out again when the view stands */
 	c->admitting = 0;
 	m->rec.state = MEMBER_ACTIVE;

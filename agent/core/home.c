@@ -87,10 +87,24 @@ static bool is_lost(struct core *c, page_key key, struct page *p)
 	return true;
 }
 
+/* Whose bytes to send: this node's own first, a leaving node's last. -1: nobody has any. */
+static int pick_source(const struct core *c, const struct page *p)
+{
+	int first = sharer_next(p, 0);
+
+	for (int i = first; i >= 0; i = sharer_next(p, (unsigned int)i + 1)) {
+		const struct member *m = member_by_index(c, (unsigned int)i);
+
+		if (m && m->rec.state == MEMBER_ACTIVE)
+			return i;
+	}
+	return first;
+}
+
 static void start_read(struct core *c, page_key key, struct page *p, const struct asker *by)
 {
 	struct member *who = by->who;
-	int source = sharer_next(p, 0);
+	int source = pick_source(c, p);
 	struct txn *t;
 	struct core_msg m;
 
@@ -164,7 +178,7 @@ static void start_write(struct core *c, page_key key, struct page *p, const stru
 		tell(c, p->owner, MSG_PAGE_FORWARD, F_WRITE | F_GRANT, key, ver, 0, nid, by->tag);
 		return;
 	}
-	source = sharer_next(p, 0);
+	source = pick_source(c, p);
 	if (source < 0) {
 		tell(c, nid, MSG_PAGE_GRANT, F_WRITE | F_ZERO, key, ver, 0, 0, by->tag);
 		return;

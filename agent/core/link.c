@@ -89,22 +89,33 @@ void link_drop_all(struct core *c)
 		link_close(c, c->links[0].id);
 }
 
-void link_on_up(struct core *c, const struct core_event *ev)
+static void send_hello(struct core *c, link_id id)
 {
-	struct link *l = link_get(c, ev->link);
 	struct core_msg m = msg_new(c, MSG_HELLO);
-	link_id id = ev->link;
 
-	if (!l)
-		l = link_add(c, ev->link, LINK_ACCEPTED, &ev->addr);
-	l->up = true;
-	l->heard = c->now;
 	m.a = c->uid;
 	m.b = c->cluster;
 	m.nid = c->nid;
 	m.arg = c->cfg.port;
 	memcpy(m.name, c->cfg.cluster, sizeof(m.name));
 	msg_send_link(c, id, &m, NULL);
+}
+
+/*
+ * Who dials speaks first, and the other's HELLO is the answer to that: a
+ * newcomer that has it knows that it is known there, and can be answered.
+ */
+void link_on_up(struct core *c, const struct core_event *ev)
+{
+	struct link *l = link_get(c, ev->link);
+
+	if (!l)
+		l = link_add(c, ev->link, LINK_ACCEPTED, &ev->addr);
+	l->up = true;
+	l->heard = c->now;
+	if (l->kind == LINK_ACCEPTED)
+		return;
+	send_hello(c, ev->link);
 	seek_on_link(c, l);
 }
 
@@ -155,6 +166,8 @@ void link_on_hello(struct core *c, struct link *l, const struct core_msg *m)
 		link_close(c, l->id);
 		return;
 	}
+	if (l->kind == LINK_ACCEPTED)
+		send_hello(c, l->id);
 	peer = c->cluster && l->cluster == c->cluster ? member_find(c, l->nid) : NULL;
 	if (peer)
 		member_attach(c, peer);

@@ -457,6 +457,7 @@ void view_on_leave(struct core *c, uint16_t nid);
 void view_on_takeover(struct core *c, const struct core_msg *m);
 void view_on_rebuilt(struct core *c, uint16_t nid);
 void view_tick(struct core *c);
+bool view_must_wait(const struct core *c);
 void view_leave(struct core *c);
 void view_on_leave_ok(struct core *c);
 void view_beat(struct core *c);

@@ -45,7 +45,7 @@ static bool takes_part(const struct core *c, const struct member *m)
 }
 
 /* Somebody is out of reach, but not for long enough to go on without. */
-static bool must_wait(const struct core *c)
+bool view_must_wait(const struct core *c)
 {
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (c->members[i] != c->self && !c->members[i]->link && takes_part(c, c->members[i]))
@@ -57,7 +57,7 @@ static void commit(struct core *c);
 
 static void check_prepared(struct core *c)
 {
-	if (must_wait(c))
+	if (view_must_wait(c))
 		return;
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (takes_part(c, c->members[i]) && !c->members[i]->prepared)
@@ -72,7 +72,7 @@ void view_propose(struct core *c, const char *why)
 
 	if (!is_member(c))
 		return;
-	if (c->proposing || (joiner && joiner->resumes) || must_wait(c)) {
+	if (c->proposing || (joiner && joiner->resumes) || view_must_wait(c)) {
 		c->again = true;
 		return;
 	}
@@ -239,7 +239,7 @@ static void install(struct core *c)
 	}
 	request_send_all(c);
 	asked_send_all(c);
-	if (c->leaving && c->self->rec.state == MEMBER_ACTIVE)
+	if (c->leaving && (c->self->rec.state == MEMBER_ACTIVE || c->nmembers == 1))
 		view_leave(c);
 }
 
@@ -347,6 +347,8 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 
 /* --- noticing --- */
 
+static void out(struct core *c);
+
 static void dead(struct core *c, struct member *m)
 {
 	struct core_msg r;
@@ -357,8 +359,12 @@ static void dead(struct core *c, struct member *m)
 		return;
 	}
 	if (m->rec.nid == c->master) {
-		if (view_candidate(c) == c->nid && !c->proposing && c->self->rec.state == MEMBER_ACTIVE)
+		if (view_candidate(c) != c->nid || c->proposing)
+			return;
+		if (c->self->rec.state == MEMBER_ACTIVE)
 			view_propose(c, "the master does not answer");
+		else if (c->leaving)
+			out(c); /* nobody is left who stays */
 		return;
 	}
 	if (m->reported)
@@ -387,6 +393,11 @@ static void check_member(struct core *c, struct member *m)
 	if (l && c->now - l->heard > limit) {
 		link_close(c, l->id);
 		m->lost_at = c->now - limit;
+	}
+	if (m->gone) {
+		if (!m->link && !c->proposing)
+			view_propose(c, "a node left");
+		return;
 	}
 	if (!m->link) {
 		if (c->nid > m->rec.nid && c->now - m->dialed_at >= 100 * MS && !dialling(c, m) &&
@@ -422,8 +433,10 @@ void view_tick(struct core *c)
 	for (size_t i = 0; i < c->nmembers; i++) {
 		struct member *m = c->members[i];
 
-		if (m != c->self && m->rec.state != MEMBER_JOINING && !m->gone && !m->resumes)
+		if (m != c->self && m->rec.state != MEMBER_JOINING && !m->resumes)
 			check_member(c, m);
+		if (!is_member(c))
+			return;
 	}
 	if (c->proposing && c->now - c->proposed_at > limit) {
 		for (size_t i = 0; i < c->nmembers; i++)
@@ -544,8 +557,14 @@ void view_leave(struct core *c)
 		msg_send(c, p->rec.nid, &m, NULL);
 		return;
 	}
-	if (!must_wait(c)) /* else once more when it is back, or dead */
-		out(c);
+	if (view_must_wait(c)) /* once more when it is back, or dead */
+		return;
+	/* Nobody stays who could take anything over: the others go as well. */
+	m.type = MSG_LEAVE_OK;
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (c->members[i] != c->self && c->members[i]->rec.state == MEMBER_LEAVING)
+			msg_send(c, c->members[i]->rec.nid, &m, NULL);
+	out(c);
 }
 
 void view_on_leave(struct core *c, uint16_t nid)
@@ -574,7 +593,6 @@ void view_on_rebuilt(struct core *c, uint16_t nid)
 {
 	struct member *m = member_find(c, nid);
 	struct core_msg ok = msg_new(c, MSG_LEAVE_OK);
-	bool any = false;
 
 	if (!m || !is_master(c))
 		return;
@@ -589,10 +607,8 @@ void view_on_rebuilt(struct core *c, uint16_t nid)
 			continue;
 		act_log(c, 1, "node %u left", p->rec.nid);
 		msg_send(c, p->rec.nid, &ok, NULL);
-		p->gone = any = true;
+		p->gone = true; /* and out of the view once it has hung up: its programs have stopped reading then */
 	}
-	if (any)
-		view_propose(c, "a node left");
 }
 
 void view_on_leave_ok(struct core *c)

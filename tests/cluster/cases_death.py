@@ -23,7 +23,7 @@ def killed_lock_holder_hands_over(lab):
     holder, waiter = first.program(), second.program()
     check(holder.ask("lock", 7)[0] == "0", "the lock is free at first")
     waiter.tell("lock", 7)
-    until(lambda: any(lock["id"] == 7 and lock["waiters"] for lock in second.query("lock list")),
+    until(lambda: any(lock["id"] == 7 and lock["waiters"] for lock in second.query("lock list")["locks"]),
           5, "the other program waits for the lock")
     holder.kill()
     result = int(waiter.answer(NOTICED + 1)[1])

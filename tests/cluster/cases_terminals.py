@@ -4,6 +4,7 @@ import os
 import subprocess
 
 from lab.cases import case
+from lab.node import BUILD
 from lab.process import spawn
 from lab.wait import check, until
 
@@ -70,9 +71,8 @@ def agents_of_one_host_find_each_other(lab):
 @case(hosts=1)
 def program_without_agent_says_so(lab):
     node = lab.node(1)
-    words = node.enter + [os.path.join(os.path.dirname(node.environment["DSM_DSMD"]), "puppet"), "1"]
     environment = dict(node.environment, DSM_DSMD="/nonexistent/dsmd", PATH="/nonexistent")
-    child = spawn(words, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                  env=environment)
+    child = spawn([os.path.join(BUILD, "puppet"), "19999"], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                  stderr=subprocess.STDOUT, env=environment)
     text = child.communicate(timeout=10)[0].decode()
     check(child.returncode == 1 and "error init" in text, f"dsm_init fails with a word: {text}")

@@ -79,6 +79,21 @@ def report_logs(lab):
                 print(f"    {os.path.basename(path)} host {node.host}: {line}")
 
 
+def report_state(lab):
+    """Prints what the living agents and programs are at."""
+    for node in lab.nodes:
+        for command in ("lock list", "barrier list", "pages"):
+            try:
+                answer = str(node.query(command))
+            except (OSError, Failure, ValueError) as error:
+                answer = str(error)
+            print(f"    {node}: {command}: {answer[:1000]}")
+        for program in node.programs:
+            if program.child.poll() is None:
+                with open(f"/proc/{program.child.pid}/wchan", encoding="ascii") as file:
+                    print(f"    {node}: program {program.child.pid} is in {file.read() or 'user space'}")
+
+
 def run(name, hosts, function, pager):
     """Runs one case; True when it held."""
     start = time.monotonic()
@@ -93,6 +108,7 @@ def run(name, hosts, function, pager):
     finally:
         if error:
             report_logs(lab)
+            report_state(lab)
         lab.close(keep_logs=bool(error))
     seconds = time.monotonic() - start
     print(f"{'FAILED' if error else 'ok':6} {name:32} {seconds:6.1f} s"
