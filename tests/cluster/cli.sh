@@ -5,6 +5,11 @@
 # the ways it can end, and the completion.
 set -uo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
+# A network of its own, so that ports are free when they were found free.
+if [[ $(id -u) == 0 && -z ${CLI_OWN_NETWORK-} ]]; then
+	CLI_OWN_NETWORK=1 exec unshare -n "$BASH" tests/cluster/cli.sh "$@"
+fi
+[[ -n ${CLI_OWN_NETWORK-} ]] && ip link set lo up
 B=$PWD/${BUILD:-build/release}
 dsm=$B/dsm puppet=$B/puppet
 here=$PWD/tests/cluster

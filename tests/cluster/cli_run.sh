@@ -4,12 +4,12 @@
 
 # Directories of runs that are there now.
 run_dirs() {
-	find /tmp -maxdepth 1 -name 'dsm-run-*' -newer "$dir/begin"
+	find "$dir" -maxdepth 1 -name 'dsm-run-*'
 }
 
 nothing_left() {
 	run_dirs
-	pgrep -af "cluster run-" && return 1
+	pgrep --ns $$ --nslist net -af "cluster run-" && return 1
 	[[ -z $(run_dirs) ]]
 }
 
@@ -27,7 +27,7 @@ lines_are() {
 }
 
 programs_run() {
-	: >"$dir/begin"
+	export TMPDIR=$dir
 	# shellcheck disable=SC2016 # the program's own variables
 	check "three nodes run" run_gives 0 -n 3 -- sh -c 'echo "node $DSM_NODE_INDEX of $DSM_NODE_COUNT"'
 	check "lines have the node's number" lines_are "[1] node 0 of 3" "[2] node 1 of 3" "[3] node 2 of 3"
