@@ -213,9 +213,14 @@ static void programs_wait(struct run *run)
 
 static int directory_make(struct run *run)
 {
-	snprintf(run->dir, sizeof(run->dir), "/tmp/dsm-run-XXXXXX");
+	const char *tmp = getenv("TMPDIR");
+
+	/* Names of sockets are short. */
+	if (!tmp || !*tmp || strlen(tmp) > RUN_TMPDIR_MAX)
+		tmp = "/tmp";
+	snprintf(run->dir, sizeof(run->dir), "%s/dsm-run-XXXXXX", tmp);
 	if (!mkdtemp(run->dir))
-		return cli_error(RUN_NO_NODE, "run: a directory in /tmp: %s", strerror(errno));
+		return cli_error(RUN_NO_NODE, "run: a directory in %s: %s", tmp, strerror(errno));
 	snprintf(run->cluster, sizeof(run->cluster), "run-%d-%s", (int)getpid(),
 		 strrchr(run->dir, '-') + 1);
 	return 0;

@@ -26,6 +26,7 @@ enum run_exit {
 };
 
 #define RUN_NODES_MAX 64
+#define RUN_TMPDIR_MAX 60 /* bytes of TMPDIR */
 #define RUN_LINE_MAX 16384 /* a longer line is printed in parts */
 
 /* One pipe that a child writes to; its lines appear with a prefix. */
@@ -53,7 +54,7 @@ struct run {
 	double timeout, grace;			/* seconds; timeout 0: none */
 	char **argv;				/* PROGRAM ARGS */
 
-	char dir[64];	  /* private, holds the agents' sockets */
+	char dir[80];	  /* private, holds the agents' sockets */
 	char cluster[32]; /* nobody else's */
 	char dsmd[4096];  /* the agent's program */
 	int guard;	  /* pipe to the guard, -1: none yet */
