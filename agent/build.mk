@@ -8,7 +8,9 @@ dsmd_LDLIBS := -Wl,--defsym=pager_kmod=pager_uffd
 endif
 
 NET_SRCS := $(wildcard agent/net/*.c) agent/log.c
-UNIT += test_wire test_link
+UNIT += test_wire test_link test_discover
+test_discover_SRCS := tests/unit/test_discover.c $(NET_SRCS)
+test_discover_LIBS := cmocka libuv
 test_wire_SRCS := tests/unit/test_wire.c agent/net/wire.c agent/net/wire_rules.c
 test_wire_LIBS := cmocka
 test_link_SRCS := tests/unit/test_link.c $(NET_SRCS)

@@ -163,11 +163,18 @@ static void send_to(struct discover *d, int fd, const struct sockaddr *sa, sockl
 void discover_send(struct discover *d, const struct core_addr *to, const struct core_msg *msg,
 		   const void *recs)
 {
-	struct core_addr source = peer_source(d, to);
+	struct core_addr target = peer_source(d, to);
+	int fd = d->fds[addr_is_v4(to) ? OWN_V4 : OWN_V6];
 	struct sockaddr_storage sa;
-	socklen_t len = addr_to_sockaddr(&source, &sa);
+	socklen_t len = addr_to_sockaddr(&target, &sa);
 
-	send_to(d, d->fds[addr_is_v4(to) ? OWN_V4 : OWN_V6], (struct sockaddr *)&sa, len, msg, recs);
+	send_to(d, fd, (struct sockaddr *)&sa, len, msg, recs);
+	if (target.port == d->cfg.port)
+		return;
+	/* A firewall may let pass nothing but the well-known port; who hears it twice does not mind. */
+	target.port = d->cfg.port;
+	len = addr_to_sockaddr(&target, &sa);
+	send_to(d, fd, (struct sockaddr *)&sa, len, msg, recs);
 }
 
 static bool is_up(const struct ifaddrs *i)

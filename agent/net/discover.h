@@ -48,7 +48,10 @@ void discover_close(struct discover *d);
 
 /* To everybody that one datagram reaches: every suitable interface, as they are now. */
 void discover_broadcast(struct discover *d, const struct core_msg *msg, const void *recs);
-/* To one agent; @to as given by the datagram call, or any host (then to the well-known port). */
+/*
+ * To one agent; @to as given by the datagram call, or any host. Goes to the port
+ * that the agent sends from, if known, and to the well-known port of its host.
+ */
 void discover_send(struct discover *d, const struct core_addr *to, const struct core_msg *msg,
 		   const void *recs);
 
