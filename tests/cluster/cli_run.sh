@@ -82,7 +82,7 @@ run_start() {
 	env --default-signal=INT "$dsm" run --pager uffd --chunks 1024 -n "$n" "$@" >"$dir/run" 2>"$dir/run.err" </dev/null &
 	runner=$!
 	pids+=("$runner")
-	until_true 20 bash -c "[ \$(grep -c up '$dir/run') = $n ]"
+	until_true 20 bash -c "[ \$(grep -c up '$dir/run') = $n ]" || { cat "$dir/run" "$dir/run.err"; false; }
 }
 
 run_ended() {
