@@ -54,7 +54,7 @@ compile_static() {
 soname() { objdump -p "$at/lib/libdsm.so.0" | grep -q 'SONAME *libdsm.so.0'; }
 names_only_dsm() {
 	local other
-	other=$(nm -D --defined-only "$at/lib/libdsm.so.0" | awk '$3 !~ /^dsm_/ {print $3}')
+	other=$(nm -D --defined-only "$at/lib/libdsm.so.0" | awk '$2 != "A" && $3 !~ /^dsm_/ {print $3}')
 	[ -z "$other" ] || { echo "exported besides dsm_*: $other"; return 1; }
 }
 clean_is_careful() {
