@@ -118,7 +118,11 @@ struct pager_ops {
 	int (*take)(struct pager *p, uint16_t region, uint64_t page, void *buf);
 	/* Copy out @count pages that are present (READ or WRITE). */
 	int (*read)(struct pager *p, uint16_t region, uint64_t page, uint32_t count, void *buf);
-	/* Who waits for the page gets SIGBUS; a later access faults again. */
+	/*
+	 * Who waits for the page gets SIGBUS; a later access faults again.
+	 * @err 0: nobody does; who waits looks again, and faults again where
+	 * the page does not allow it.
+	 */
 	int (*fail)(struct pager *p, uint16_t region, uint64_t page, uint32_t count, int err);
 
 	/*

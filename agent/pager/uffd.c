@@ -227,9 +227,14 @@ static int fail(struct pager *p, uint16_t region, uint64_t page, uint32_t count,
 	struct uffd_region *r;
 	int err = run_check(p, region, page, count, &r);
 
-	(void)error;
-	for (struct uffd_program *g = err ? NULL : r->programs; g; g = g->next)
-		uffd_program_fail(g, page, count);
+	for (struct uffd_program *g = err ? NULL : r->programs; g; g = g->next) {
+		if (error) {
+			uffd_program_fail(g, page, count);
+		} else {
+			uffd_program_wake(g, page, count);
+			uffd_waiter_forget(g, page, count);
+		}
+	}
 	return err;
 }
 

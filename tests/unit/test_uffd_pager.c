@@ -463,6 +463,26 @@ static void a_failed_page_is_sigbus_once(void **state)
 	puppet_stop(&a);
 }
 
+static void failing_without_an_error_is_another_try(void **state)
+{
+	struct puppet a = start(1);
+
+	(void)state;
+	puppet_tell(&a, PUPPET_READ, 5, 0);
+	expect_fault(5, false);
+	assert_int_equal(ops->fail(pager, REGION, 5, 1, 0), 0);
+	expect_fault(5, false);
+	put(5, 1, 55, PAGER_READ);
+	assert_int_equal(answer(&a), 55);
+	puppet_tell(&a, PUPPET_WRITE, 5, 56);
+	expect_fault(5, true);
+	assert_int_equal(ops->fail(pager, REGION, 5, 1, 0), 0);
+	expect_fault(5, true);
+	assert_int_equal(ops->upgrade(pager, REGION, 5, 1), 0);
+	assert_int_equal(answer(&a), 0);
+	puppet_stop(&a);
+}
+
 static void sigbus_blocked_ends_the_program(void **state)
 {
 	struct puppet a = start(1);
@@ -697,6 +717,7 @@ int main(void)
 		T(a_page_the_program_discards_is_not_lost),
 		T(a_mapping_split_by_mprotect_is_still_served),
 		T(a_failed_page_is_sigbus_once),
+		T(failing_without_an_error_is_another_try),
 		T(sigbus_blocked_ends_the_program),
 		T(a_killed_program_leaves_the_others_alone),
 		T(closing_the_pager_is_sigbus_for_all),
