@@ -37,6 +37,10 @@ CPPFLAGS := -D_GNU_SOURCE -DDSM_VERSION='"$(VERSION)"' -I. -Iuapi -Ilib/include
 CFLAGS := $(CSTD) $(OPT) $(WARN) -fPIC -pthread -MMD -MP
 LDFLAGS := $(filter -fsanitize=%,$(OPT)) -pthread
 
+# V=1 shows the commands.
+Q := $(if $(V),,@)
+say = $(if $(V),,@printf '  %-4s %s\n' $(1) $@)
+
 PROGS :=
 UNIT :=
 TOOLS :=
@@ -56,7 +60,8 @@ build/.deps-%: scripts/deps.sh
 
 $(B)/%.o: %.c | build/.deps-build
 	@mkdir -p $(@D)
-	$(CC) $(CPPFLAGS) $(if $(PKG),$(shell pkg-config --cflags $(sort $(PKG)))) $(CFLAGS) -c -o $@ $<
+	$(call say,CC)
+	$(Q)$(CC) $(CPPFLAGS) $(if $(PKG),$(shell pkg-config --cflags $(sort $(PKG)))) $(CFLAGS) -c -o $@ $<
 
 # A program's objects see the pkg-config flags of the libraries it is linked with.
 define program
@@ -64,7 +69,8 @@ $(1)_OBJS := $$($(1)_SRCS:%.c=$(B)/%.o)
 $$($(1)_OBJS): PKG += $$($(1)_LIBS)
 $(B)/$(1): $$($(1)_OBJS) $$($(1)_DEPS)
 	@mkdir -p $$(@D)
-	$$(CC) $$(LDFLAGS) -o $$@ $$(filter-out %.h,$$^) $$(if $$($(1)_LIBS),$$(shell pkg-config --libs $$($(1)_LIBS))) $$($(1)_LDLIBS)
+	$$(call say,LD)
+	$$(Q)$$(CC) $$(LDFLAGS) -o $$@ $$(filter-out %.h,$$^) $$(if $$($(1)_LIBS),$$(shell pkg-config --libs $$($(1)_LIBS))) $$($(1)_LDLIBS)
 endef
 $(foreach p,$(PROGS) $(TOOLS) $(UNIT),$(eval $(call program,$(p))))
 -include $(sort $(foreach p,$(PROGS) $(TOOLS) $(UNIT),$($(p)_SRCS:%.c=$(B)/%.d)))

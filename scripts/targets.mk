@@ -57,7 +57,7 @@ lint: | build/.deps-lint
 	scripts/lint.sh $(LINTS)
 
 demo: | build/.deps-test
-	+$(MAKE) programs tools
+	+$(MAKE) programs build/release/heat
 	scripts/demo-$(PAGER)$(if $(filter uffd,$(PAGER)),.py,.sh)
 
 # For the scripts: make -s print-UNIT

@@ -84,8 +84,10 @@ class Node:
         self.enter = lan.enter(host) if lan else []
         self.log_path = os.path.join(self.run_dir, f"dsmd-{port}.log")
         self.socket = os.path.join(self.run_dir, f"dsmd-{port}.sock")
-        self.environment = dict(os.environ, DSM_RUNDIR=self.run_dir,
-                                DSM_DSMD=os.path.join(BUILD, "dsmd"))
+        # Nothing of the machine's own settings reaches the laboratory.
+        clean = {name: value for name, value in os.environ.items() if not name.startswith("DSM_")}
+        self.environment = dict(clean, DSM_RUNDIR=self.run_dir, DSM_CONFIG="/dev/null",
+                                DSM_PAGER=pager, DSM_DSMD=os.path.join(BUILD, "dsmd"))
         self.options = list(options)
         self.child = None
         self.session = None
