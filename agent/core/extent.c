@@ -75,6 +75,30 @@ void extent_put(struct core *c, const struct rec_extent *e)
 	}
 }
 
+/* Takes of e what is not known yet. */
+void extent_fill(struct core *c, const struct rec_extent *e)
+{
+	uint64_t end = e->key + e->count, pos = e->key;
+
+	while (pos < end) {
+		const struct rec_extent *have = extent_find(c, pos);
+		struct rec_extent part = *e;
+		uint64_t gap;
+
+		if (have) {
+			pos = have->key + have->count;
+			continue;
+		}
+		gap = extent_gap(c, pos);
+		part.key = pos;
+		part.count = (uint32_t)((gap < end ? gap : end) - pos);
+		if (pos != e->key)
+			part.flags &= (uint16_t)~EXTENT_HEAD;
+		extent_put(c, &part);
+		pos += part.count;
+	}
+}
+
 void extent_remove(struct core *c, page_key key, uint64_t count)
 {
 	struct extent_table *t = &c->extents;

@@ -202,11 +202,13 @@ static void recall(struct core *c, struct lock *l, uint16_t next)
 	}
 }
 
-static void token_here(struct core *c, struct lock *l, bool dead)
+static void token_here(struct core *c, struct lock *l, bool dead, bool by_master)
 {
 	l->requested = false;
 	c->stats.lock_remote++;
-	send_lock(c, c->master, MSG_LOCK_MOVED, 0, l, 0);
+	/* The master knows where it sent it itself; word of that could come after word of the next move. */
+	if (!by_master)
+		send_lock(c, c->master, MSG_LOCK_MOVED, 0, l, 0);
 	if (!l->recall || l->head) {
 		pass_on(c, l, dead);
 		return;
@@ -299,7 +301,7 @@ static void queue_serve(struct core *c, struct lock *l)
 		return;
 	if (!l->token_nid) {
 		l->token_nid = queue_pop(l);
-		send_lock(c, l->token_nid, MSG_LOCK_GRANT, l->token_dead ? F_OWNER_DEAD : 0, l, 0);
+		send_lock(c, l->token_nid, MSG_LOCK_GRANT, (uint16_t)(F_GRANT | (l->token_dead ? F_OWNER_DEAD : 0)), l, 0);
 		l->token_dead = false;
 	}
 	if (l->queue) {
@@ -341,7 +343,7 @@ void lock_on_msg(struct core *c, const struct core_msg *m)
 		recall(c, l, m->nid);
 		break;
 	case MSG_LOCK_GRANT:
-		token_here(c, l, m->flags & F_OWNER_DEAD);
+		token_here(c, l, m->flags & F_OWNER_DEAD, m->flags & F_GRANT);
 		break;
 	case MSG_LOCK_MOVED:
 		on_moved(c, l, m->src);
@@ -367,7 +369,7 @@ void lock_new_view(struct core *c)
 		l->recall = 0;
 		l->handoffs = 0;
 		l->token_nid = 0;
-		l->token_dead = false;
+		l->token_dead &= is_master(c) && !c->new_master;
 		l->recalled = false;
 	}
 	free(keys);
@@ -385,7 +387,10 @@ void lock_report(struct core *c)
 		struct lock *l = map_get(&c->locks, keys[i]);
 		uint32_t w = word_get(l);
 
-		if (w != LOCK_WORD_ABSENT) {
+		if (c->state == CORE_LEAVING && (w == LOCK_WORD_FREE || w == LOCK_WORD_DEAD) &&
+		    word_cas(l, w, LOCK_WORD_ABSENT)) { /* the token stays with those who stay */
+			recs[k++] = (struct rec_lock){ .id = l->id, .flags = w == LOCK_WORD_DEAD ? F_OWNER_DEAD : 0 };
+		} else if (w != LOCK_WORD_ABSENT) {
 			recs[k++] = (struct rec_lock){ .id = l->id, .kind = LOCK_TOKEN_HELD };
 		} else if (l->head) {
 			l->requested = true;
@@ -404,6 +409,8 @@ void lock_learn(struct core *c, uint16_t nid, const struct rec_lock *r)
 {
 	struct lock *l = lock_get(c, r->id);
 
+	if (r->flags & F_OWNER_DEAD)
+		l->token_dead = true;
 	if (r->kind == LOCK_TOKEN_HELD)
 		l->token_nid = nid;
 	else if (r->kind == LOCK_TOKEN_WANTED)
@@ -422,7 +429,7 @@ void lock_rebuilt(struct core *c)
 	for (size_t i = 0; i < n; i++) {
 		struct lock *l = map_get(&c->locks, keys[i]);
 
-		l->token_dead = !l->token_nid && c->someone_died;
+		l->token_dead = !l->token_nid && (l->token_dead || c->someone_died);
 		queue_serve(c, l);
 	}
 	free(keys);

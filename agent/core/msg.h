@@ -100,7 +100,7 @@ enum core_msg_type {
 	/* Locks. key: lock id (lower 32 bits), F_WRITE: exclusive. */
 	MSG_LOCK_REQUEST = 80, /* a: ticket */
 	MSG_LOCK_RECALL = 81,  /* master -> holder: nid: who is next */
-	MSG_LOCK_GRANT = 82,   /* the token itself; F_OWNER_DEAD */
+	MSG_LOCK_GRANT = 82,   /* the token itself; F_OWNER_DEAD; F_GRANT: from the master's hand, it need not hear LOCK_MOVED */
 	MSG_LOCK_MOVED = 83,   /* new holder -> master */
 	MSG_RWLOCK_REQUEST = 84, /* a: ticket, F_WRITE: writer; F_TRY */
 	MSG_RWLOCK_REPLY = 85,	 /* a: ticket, arg: errno, F_OWNER_DEAD */

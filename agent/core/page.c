@@ -53,21 +53,18 @@ void page_each(struct core *c, void (*fn)(struct core *c, page_key key, struct p
 
 static void page_reset(struct core *c, page_key key, struct page *p, void *ctx)
 {
+	uint8_t keep = p->flags & P_REVOKING; /* the shell is still at it */
+
 	(void)c;
 	(void)key;
 	(void)ctx;
-	/* A revocation the shell is at must still find its page. */
 	memset(p, 0, sizeof(*p));
+	p->flags = keep;
 }
 
 void page_forget_all(struct core *c)
 {
-	uint64_t key;
-	void *rv;
-
 	page_each(c, page_reset, NULL);
-	for (size_t i = 0; map_next(&c->revokes, &i, &key, &rv);)
-		page_get(c, key)->flags = P_REVOKING;
 }
 
 /* Takes this node's copy away; nobody waits for that. */
@@ -82,5 +79,6 @@ void page_drop(struct core *c, page_key key, struct page *p)
 	act_page(c, ACT_REVOKE, key, false, 0, 0, REVOKE_DROP, 0);
 	p->state = PAGE_INVALID;
 	p->flags |= P_REVOKING;
+	c->nrevoking++;
 	wait_wake_page(c, key);
 }

@@ -43,7 +43,6 @@ static void pile_add(struct pile *pile, page_key key, uint8_t state, uint32_t ve
 
 static void tell_page(struct core *c, page_key key, struct page *p, void *ctx)
 {
-	struct revoke *rv = p->flags & P_REVOKING ? map_get(&c->revokes, key) : NULL;
 	const struct rec_extent *e = extent_find(c, key);
 	struct member *home = e ? member_find(c, e->home) : NULL;
 	struct piles *piles = ctx;
@@ -56,30 +55,36 @@ static void tell_page(struct core *c, page_key key, struct page *p, void *ctx)
 		return;
 	}
 	pile = &piles->by_index[home->index];
-	/* On its way out: report what will be true when it is out. */
-	if (rv && rv->issued)
-		state = rv->how == REVOKE_TAKE ? HOLDING_STASH : rv->how == REVOKE_DROP ? PAGE_INVALID : PAGE_MODIFIED;
-	else if (p->flags & P_STASH)
+	if (p->flags & P_STASH)
 		state = HOLDING_STASH;
 	if (state != PAGE_INVALID)
 		pile_add(pile, key, state, p->ver);
-	if (home == c->self)
-		return;
-	if (p->flags & (P_TOUCHED | P_LOST))
+	/* Its home once: what that knew stays true, and is said in every view, for the next may come too soon. */
+	if (home != c->self && (p->flags & (P_TOUCHED | P_LOST)))
 		pile_add(pile, key, p->flags & P_LOST ? HOLDING_LOST : HOLDING_TOUCHED, p->dir_ver);
-	p->flags &= (uint8_t)~(P_TOUCHED | P_LOST);
-	p->dir_ver = 0;
 }
 
+/*
+ * A page that the kernel cannot let go of yet (pinned for I/O) can still be
+ * read here: nobody may be told that it is gone.
+ */
 void rebuild_start(struct core *c)
 {
-	struct piles *piles = core_alloc(sizeof(*piles));
-	struct core_msg m;
-
 	c->rebuilding = true;
 	c->drained = false;
 	c->draining = 0;
 	c->nstashes = 0;
+	c->report_due = true;
+	if (!c->nrevoking)
+		rebuild_report(c);
+}
+
+void rebuild_report(struct core *c)
+{
+	struct piles *piles = core_alloc(sizeof(*piles));
+	struct core_msg m;
+
+	c->report_due = false;
 	page_each(c, tell_page, piles);
 	for (size_t i = 0; i < c->nmembers; i++) {
 		struct member *home = c->members[i];

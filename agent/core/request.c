@@ -157,7 +157,6 @@ void request_send_all(struct core *c)
 		restart(r);
 		if (r->drain) { /* made anew by the rebuild, if it is still needed */
 			r->drain = false;
-			r->prefetch = true;
 			c->draining = 0;
 		}
 		r->extent = false;

@@ -80,6 +80,7 @@ static void issue(struct core *c, struct revoke *rv)
 		rv->issued = true;
 		rv->epoch = c->epoch;
 		p->flags |= P_REVOKING;
+		c->nrevoking++;
 		act_page(c, ACT_REVOKE, rv->key, false, 0, 0, rv->how, 0);
 		return;
 	}
@@ -125,13 +126,6 @@ void revoke_on_timer(struct core *c, page_key key)
 		issue(c, rv);
 }
 
-static void restore(struct core *c, page_key key, struct page *p)
-{
-	act_page(c, ACT_INSTALL, key, false, DATA_STASH, 0, 0, 0);
-	p->flags &= (uint8_t)~(P_STASH | P_RESTORE);
-	p->state = PAGE_SHARED;
-}
-
 static void apply(struct core *c, struct revoke *rv, struct page *p)
 {
 	switch (rv->how) {
@@ -151,17 +145,6 @@ static void apply(struct core *c, struct revoke *rv, struct page *p)
 	wait_wake_page(c, rv->key);
 }
 
-/* What was asked under an older view: the pages' state was reported as if it had not happened, or had. */
-static void undo(struct core *c, struct revoke *rv, struct page *p)
-{
-	if (rv->how == REVOKE_DOWNGRADE) {
-		act_page(c, ACT_UPGRADE, rv->key, false, 0, 0, 0, 0);
-		p->state = PAGE_MODIFIED;
-	} else if (rv->how == REVOKE_TAKE && (p->flags & P_RESTORE)) {
-		restore(c, rv->key, p);
-	}
-}
-
 static void done_page(struct core *c, page_key key)
 {
 	struct revoke *rv = map_get(&c->revokes, key);
@@ -171,15 +154,13 @@ static void done_page(struct core *c, page_key key)
 	if (!(p->flags & P_REVOKING))
 		return;
 	p->flags &= (uint8_t)~P_REVOKING;
+	c->nrevoking--;
 	if (rv && rv->issued) {
 		map_del(&c->revokes, key);
 		apply(c, rv, p);
-		if (rv->epoch != c->epoch)
-			undo(c, rv, p);
-		else if (!c->frozen)
+		/* Asked under an older view: what it came to is told to the home with all the rest. */
+		if (rv->epoch == c->epoch && !c->frozen)
 			respond(c, &rv->msg, p);
-		if (rv->epoch != c->epoch && rv->msg.epoch == c->epoch && !c->frozen)
-			revoke_page(c, &rv->msg, key);
 		free(rv);
 	} else if (rv && !c->frozen) {
 		issue(c, rv);
@@ -195,6 +176,8 @@ void revoke_done(struct core *c, page_key key, uint32_t count)
 		done_page(c, key + i);
 	if (c->ndropping)
 		pool_dropped(c);
+	if (c->report_due && !c->nrevoking)
+		rebuild_report(c);
 }
 
 /* A new view: what was asked under the old one and not begun is void. */
@@ -232,10 +215,11 @@ void revoke_on_restore(struct core *c, const struct core_msg *m)
 	for (uint32_t i = 0; i < m->count; i++) {
 		struct page *p = page_get(c, m->key + i);
 
-		if (p->flags & P_STASH)
-			restore(c, m->key + i, p);
-		else if (p->flags & P_REVOKING)
-			p->flags |= P_RESTORE;
+		if (!(p->flags & P_STASH))
+			continue;
+		act_page(c, ACT_INSTALL, m->key + i, false, DATA_STASH, 0, 0, 0);
+		p->flags &= (uint8_t)~P_STASH;
+		p->state = PAGE_SHARED;
 	}
 }
 

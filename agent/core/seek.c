@@ -51,6 +51,12 @@ void seek_start(struct core *c)
 
 	c->state = CORE_SEEKING;
 	a->state = c->state;
+	/* Whatever a join that came to nothing left behind. */
+	link_drop_all(c);
+	member_clear(c);
+	c->cluster = 0;
+	c->nid = c->master = 0;
+	c->epoch = c->promised = 0;
 	c->master_link = 0;
 	c->seek_started = c->now;
 	c->seek_deadline = c->now + c->cfg.elect_ms * MS;
@@ -134,7 +140,6 @@ void seek_on_timer(struct core *c)
 	struct core_msg m;
 
 	if (c->state == CORE_JOINING && c->now - c->join_since > JOIN_PATIENCE) {
-		link_close(c, c->master_link);
 		seek_start(c);
 		return;
 	}

@@ -73,7 +73,6 @@ enum page_flags {
 	P_REVOKING = 1 << 3, /* ACT_REVOKE is out */
 	P_HAD = 1 << 4,	     /* was shared here until somebody wrote it */
 	P_HAD_M = 1 << 5,    /* was modified here until somebody read it */
-	P_RESTORE = 1 << 6,  /* to be restored from the stash that ACT_REVOKE will leave */
 };
 
 #define LEAF_PAGES 16
@@ -337,6 +336,7 @@ struct core {
 
 	/* rebuild after a view change */
 	bool rebuilding;
+	bool report_due; /* holdings are told when no revocation is under way any more */
 	bool drained;	/* nothing left at leavers: REBUILT sent */
 	size_t draining; /* requests under way for that */
 	struct rec_holding *stashes; /* reported ones */
@@ -346,6 +346,7 @@ struct core {
 
 	/* pages */
 	struct map leaves, requests, txns, revokes;
+	size_t nrevoking; /* pages with P_REVOKING */
 	struct leaf *last_leaf;
 	size_t nleaves;
 	page_key stream_next[4]; /* sequential read misses */
@@ -467,6 +468,7 @@ uint16_t view_candidate(const struct core *c);
 
 /* rebuild.c: directories from what the members hold */
 void rebuild_start(struct core *c);
+void rebuild_report(struct core *c);
 void rebuild_on_holdings(struct core *c, const struct core_msg *m, const struct rec_holding *recs);
 void rebuild_on_end(struct core *c, uint16_t nid);
 void rebuild_drained(struct core *c);
@@ -527,6 +529,7 @@ int sharer_next(const struct page *p, unsigned int from); /* -1: none */
 /* extent.c: which pages exist, and where they are at home */
 const struct rec_extent *extent_find(const struct core *c, page_key key);
 void extent_put(struct core *c, const struct rec_extent *e);
+void extent_fill(struct core *c, const struct rec_extent *e);
 void extent_remove(struct core *c, page_key key, uint64_t count);
 void extent_clear(struct core *c);
 uint64_t extent_gap(const struct core *c, page_key key); /* first allocated page at or after key, UINT64_MAX: none */

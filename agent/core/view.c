@@ -65,10 +65,22 @@ static void check_prepared(struct core *c)
 	commit(c);
 }
 
+/* To everybody who has not answered yet. */
+static void send_prepare(struct core *c)
+{
+	struct core_msg m = msg_new(c, MSG_PREPARE);
+
+	m.nid = c->nid;
+	m.arg = c->proposal;
+	m.flags = c->taking_over ? F_GRANT : 0;
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (takes_part(c, c->members[i]) && !c->members[i]->prepared)
+			msg_send(c, c->members[i]->rec.nid, &m, NULL);
+}
+
 void view_propose(struct core *c, const char *why)
 {
 	struct member *joiner = member_find(c, c->admitting);
-	struct core_msg m;
 
 	if (!is_member(c))
 		return;
@@ -87,13 +99,7 @@ void view_propose(struct core *c, const char *why)
 	c->new_master = c->master != c->nid;
 	for (size_t i = 0; i < c->nmembers; i++)
 		c->members[i]->prepared = c->members[i] == c->self;
-	m = msg_new(c, MSG_PREPARE);
-	m.nid = c->nid;
-	m.arg = c->proposal;
-	m.flags = c->taking_over ? F_GRANT : 0;
-	for (size_t i = 0; i < c->nmembers; i++)
-		if (takes_part(c, c->members[i]) && c->members[i] != c->self)
-			msg_send(c, c->members[i]->rec.nid, &m, NULL);
+	send_prepare(c);
 	check_prepared(c);
 }
 
@@ -106,6 +112,15 @@ static void send_state(struct core *c, uint16_t nid, bool regions)
 	msg_send_recs(c, nid, &m, c->extents.e, c->extents.n);
 }
 
+static void answer_prepare(struct core *c, const struct core_msg *m, struct core_msg *r)
+{
+	if (m->nid != c->master)
+		send_state(c, m->nid, true);
+	r->a = c->next_nid;
+	r->b = c->next_region;
+	msg_send(c, m->nid, r, NULL);
+}
+
 void view_on_prepare(struct core *c, struct link *l, const struct core_msg *m)
 {
 	struct core_msg r = msg_new(c, MSG_PREPARED);
@@ -114,8 +129,12 @@ void view_on_prepare(struct core *c, struct link *l, const struct core_msg *m)
 	bool master_gone = !is_master(c) && (!master || !master->link);
 
 	if (!is_member(c) || !from || from->link != l->id)
-		return;
+		return; /* a newcomer hears of it again when it is a member */
 	r.arg = m->arg;
+	if (c->frozen && m->arg == c->promised && m->nid == c->promised_to) {
+		answer_prepare(c, m, &r);
+		return;
+	}
 	if (m->arg <= c->promised || !(m->nid == c->master || (m->flags & F_GRANT) || master_gone)) {
 		r.flags = F_REFUSED;
 		r.nid = c->master;
@@ -128,11 +147,7 @@ void view_on_prepare(struct core *c, struct link *l, const struct core_msg *m)
 	c->frozen_at = c->now;
 	c->promised = m->arg;
 	c->promised_to = m->nid;
-	if (m->nid != c->master)
-		send_state(c, m->nid, true);
-	r.a = c->next_nid;
-	r.b = c->next_region;
-	msg_send(c, m->nid, &r, NULL);
+	answer_prepare(c, m, &r);
 }
 
 void view_on_prepared(struct core *c, const struct core_msg *m)
@@ -176,10 +191,11 @@ void view_on_state(struct core *c, const struct core_msg *m, const void *recs)
 	}
 	for (size_t i = 0; i < m->nrecs; i++) {
 		const struct rec_extent *e = (const struct rec_extent *)recs + i;
-		const struct rec_extent *have = extent_find(c, e->key);
 
 		/* A proposer takes what it does not know; a member what the proposer decided. */
-		if (!c->proposing || !have)
+		if (c->proposing)
+			extent_fill(c, e);
+		else
 			extent_put(c, e);
 	}
 }
@@ -375,6 +391,13 @@ static void dead(struct core *c, struct member *m)
 	msg_send(c, c->master, &r, NULL);
 }
 
+static uint64_t redial_us(const struct core *c)
+{
+	uint64_t part = c->cfg.dead_ms * MS / 8;
+
+	return part < 100 * MS ? part : 100 * MS;
+}
+
 static bool dialling(const struct core *c, const struct member *m)
 {
 	for (size_t i = 0; i < c->nlinks; i++)
@@ -400,7 +423,7 @@ static void check_member(struct core *c, struct member *m)
 		return;
 	}
 	if (!m->link) {
-		if (c->nid > m->rec.nid && c->now - m->dialed_at >= 100 * MS && !dialling(c, m) &&
+		if (c->nid > m->rec.nid && c->now - m->dialed_at >= redial_us(c) && !dialling(c, m) &&
 		    !addr_is_zero(&m->rec.addr)) {
 			m->dialed_at = c->now;
 			link_dial(c, LINK_PEER, &m->rec.addr);
@@ -464,8 +487,6 @@ void view_tick(struct core *c)
 void view_beat(struct core *c)
 {
 	struct core_msg m = msg_new(c, MSG_HEARTBEAT);
-	uint64_t period = c->cfg.dead_ms * MS / 8;
-
 	if (!is_member(c))
 		return;
 	for (size_t i = 0; i < c->nmembers; i++)
@@ -478,9 +499,11 @@ void view_beat(struct core *c)
 		view_leave(c); /* the word of it may have been lost */
 	if (!is_member(c))
 		return;
+	if (c->proposing)
+		send_prepare(c);
 	admit_tick(c);
 	seek_announce(c);
-	timer_arm(c, c->now + (period > 100 * MS ? 100 * MS : period), TIMER_BEAT, 0);
+	timer_arm(c, c->now + redial_us(c), TIMER_BEAT, 0);
 }
 
 void view_on_link_lost(struct core *c, const struct core_msg *m)
@@ -622,10 +645,7 @@ void view_on_leave_ok(struct core *c)
 static void lose_page(struct core *c, page_key key, struct page *p, void *ctx)
 {
 	(void)ctx;
-	if (p->state != PAGE_INVALID && !(p->flags & P_REVOKING))
-		act_page(c, ACT_REVOKE, key, false, 0, 0, REVOKE_DROP, 0);
-	if (p->flags & P_STASH)
-		act_page(c, ACT_STASH_DROP, key, false, 0, 0, 0, 0);
+	page_drop(c, key, p);
 }
 
 static void lose_regions(struct core *c)
@@ -673,6 +693,7 @@ void view_reset(struct core *c, const char *why)
 	c->next_nid = 1;
 	c->next_region = 1;
 	c->admitting = 0;
+	c->report_due = false;
 	c->frozen = c->proposing = c->rebuilding = c->again = c->resuming = c->taking_over = false;
 	/* Another life: messages to the old one are not for us. */
 	c->uid = c->uid * 6364136223846793005ull + 1442695040888963407ull;

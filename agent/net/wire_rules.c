@@ -8,8 +8,8 @@
 #define RUN_ANY UINT32_MAX
 
 static const struct wire_rule rules[MSG_TYPES] = {
-	[MSG_DISCOVER] = { "DISCOVER", W_A | W_B | W_ARG | W_NAME | W_NID2, 0, .dgram = true },
-	[MSG_OFFER] = { "OFFER", W_A | W_B | W_ARG | W_NAME | W_NID2, F_DATA, REC_ADDR, 1, .dgram = true },
+	[MSG_DISCOVER] = { "DISCOVER", W_A | W_B | W_ARG | W_NAME | W_NID2, F_RESUME, .dgram = true },
+	[MSG_OFFER] = { "OFFER", W_A | W_B | W_ARG | W_NAME | W_NID2, F_DATA | F_REFUSED, REC_ADDR, 1, .dgram = true },
 	[MSG_ANNOUNCE] = { "ANNOUNCE", W_A | W_B | W_ARG | W_NAME | W_NID2, F_DATA, REC_ADDR, 1,
 			   .dgram = true },
 
@@ -64,7 +64,7 @@ static const struct wire_rule rules[MSG_TYPES] = {
 
 	[MSG_LOCK_REQUEST] = { "LOCK_REQUEST", W_KEY | W_A, F_TRY },
 	[MSG_LOCK_RECALL] = { "LOCK_RECALL", W_KEY | W_NID },
-	[MSG_LOCK_GRANT] = { "LOCK_GRANT", W_KEY | W_A, F_OWNER_DEAD },
+	[MSG_LOCK_GRANT] = { "LOCK_GRANT", W_KEY | W_A, F_OWNER_DEAD | F_GRANT },
 	[MSG_LOCK_MOVED] = { "LOCK_MOVED", W_KEY | W_A },
 	[MSG_RWLOCK_REQUEST] = { "RWLOCK_REQUEST", W_KEY | W_A, F_WRITE | F_TRY },
 	[MSG_RWLOCK_REPLY] = { "RWLOCK_REPLY", W_KEY | W_A | W_ARG, F_WRITE | F_OWNER_DEAD },

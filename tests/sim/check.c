@@ -19,6 +19,7 @@ struct truth {
 	bool uncertain;	   /* its writer died */
 	bool may_be_lost;
 	bool allocated;
+	unsigned int allocated_by; /* node */
 };
 
 static struct truth truth[PAGES];
@@ -128,28 +129,29 @@ void check_death(unsigned int n)
 		struct truth *t = &truth[k];
 		bool alive = false;
 
-		for (unsigned int i = 0; i < NODES; i++)
-			alive |= i != n && sim.nodes[i].up && sim.nodes[i].pages[k].prot != PAGE_INVALID &&
-				 sim.nodes[i].pages[k].value == t->value;
+		for (unsigned int i = 0; i < NODES; i++) {
+			const struct sim_page *p = &sim.nodes[i].pages[k];
+
+			alive |= i != n && sim.nodes[i].up &&
+				 ((p->prot != PAGE_INVALID && p->value == t->value) || (p->stash && p->stash_value == t->value));
+		}
 		if (node->left) {
 			if (others && !alive && node->pages[k].prot != PAGE_INVALID && t->value)
 				fail("node %u left cleanly with the only copy of page %u", n, (unsigned int)k);
 			continue;
 		}
+		if (node->pages[k].prot != PAGE_INVALID)
+			t->may_be_lost = true; /* the others may be giving way to its write */
 		if (alive)
 			continue;
 		t->may_be_lost = true; /* its home may have been there, or bytes on their way */
 		if (t->writer >= 0 && !sim.nodes[t->writer].up)
 			t->uncertain = true;
 	}
-	for (unsigned int p = 0; p < PROGS; p++) {
-		struct prog *g = &node->progs[p];
-
-		/* An allocation that only dead nodes knew of may be forgotten. */
-		if (g->alloc_count)
-			check_free(g->alloc, g->alloc_count);
+	for (unsigned int p = 0; p < PROGS; p++)
 		check_holder_died(n, p);
-	}
+	for (uint64_t k = 0; k < PAGES; k++) /* an allocation that only dead nodes knew of may be forgotten */
+		truth[k].allocated &= truth[k].allocated_by != n;
 	if (!node->left)
 		sim.deaths++;
 }
@@ -224,7 +226,7 @@ void check_holder_died(unsigned int n, unsigned int p)
 
 /* --- memory --- */
 
-void check_alloc(uint64_t key, uint64_t count)
+void check_alloc(unsigned int n, uint64_t key, uint64_t count)
 {
 	for (uint64_t k = key; k < key + count; k++) {
 		if (k >= PAGES)
@@ -234,6 +236,7 @@ void check_alloc(uint64_t key, uint64_t count)
 		memset(&truth[k], 0, sizeof(truth[k]));
 		truth[k].writer = -1;
 		truth[k].allocated = true;
+		truth[k].allocated_by = n;
 	}
 }
 

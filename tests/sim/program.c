@@ -329,12 +329,11 @@ static void on_alloc(unsigned int n, unsigned int p, const struct core_reply *r)
 {
 	struct prog *g = prog_of(n, p);
 
-	(void)n;
 	if (r->err && r->err != ENOMEM && r->err != ESHUTDOWN)
 		fail("allocation failed with %d", r->err);
 	if (r->err)
 		return;
-	check_alloc(r->val[0], g->asked_count);
+	check_alloc(n, r->val[0], g->asked_count);
 	g->alloc = r->val[0];
 	g->alloc_count = g->asked_count;
 }

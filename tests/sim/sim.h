@@ -146,7 +146,7 @@ void check_unlocked(unsigned int n, unsigned int p, uint32_t lock);
 void check_rw_locked(unsigned int n, unsigned int p, uint32_t lock, bool write);
 void check_rw_unlocked(unsigned int n, unsigned int p, uint32_t lock, bool write);
 void check_holder_died(unsigned int n, unsigned int p);
-void check_alloc(uint64_t key, uint64_t count);
+void check_alloc(unsigned int n, uint64_t key, uint64_t count);
 void check_free(uint64_t key, uint64_t count);
 void check_barrier_enter(unsigned int n);
 void check_barrier_release(unsigned int n);
