@@ -60,7 +60,7 @@ int args_size(const char *text, uint64_t *ret)
 static error_t agent_option(int key, char *arg, struct argp_state *state)
 {
 	struct cli *cli = state->input;
-	uint64_t n;
+	uint64_t n = 0;
 
 	switch (key) {
 	case 'j':
@@ -117,7 +117,10 @@ void args_parse(struct cli *cli, int argc, char **argv, const char *args_doc, co
 {
 	static const struct argp_child children[] = { { &args_agent, 0, NULL, 0 }, { 0 } };
 	const struct argp own = {
-		.parser = word_option, .args_doc = args_doc, .doc = doc, .children = children,
+		.parser = word_option,
+		.args_doc = args_doc,
+		.doc = doc,
+		.children = children,
 	};
 	struct words w = { .cli = cli, .words = words, .min = min, .max = max };
 

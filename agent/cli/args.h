@@ -32,7 +32,10 @@ int args_number(const char *text, uint64_t min, uint64_t max, uint64_t *ret);
 /* Bytes: a number, or one with k, M, G or T after it (powers of 1024). 0 or -EINVAL. */
 int args_size(const char *text, uint64_t *ret);
 
-/* DSM_PORT and the run directory, as every part of the project finds them. Ends the program with CLI_USAGE for a bad DSM_PORT. */
+/*
+ * DSM_PORT and the run directory, as every part of the project finds them.
+ * Ends the program with CLI_USAGE for a bad DSM_PORT.
+ */
 void args_environment(struct cli *cli);
 
 #endif

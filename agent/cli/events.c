@@ -43,15 +43,16 @@ static void lock_tell(json_t *l)
 
 static void barrier_tell(json_t *b)
 {
-	printf("barrier %" PRId64 ", %" PRId64 " arrived\n", doc_int(b, "id"), doc_int(b, "arrived"));
+	printf("barrier %" PRId64 ", %" PRId64 " arrived\n", doc_int(b, "id"),
+	       doc_int(b, "arrived"));
 }
 
 static const struct kind {
 	const char *event, *list;
 	void (*tell)(json_t *item);
 } kinds[] = {
-	{ "status", NULL, status_tell },     { "node", "nodes", node_tell },
-	{ "region", "regions", region_tell }, { "lock", "locks", lock_tell },
+	{ "status", NULL, status_tell },	 { "node", "nodes", node_tell },
+	{ "region", "regions", region_tell },	 { "lock", "locks", lock_tell },
 	{ "barrier", "barriers", barrier_tell },
 };
 #define NKINDS (sizeof(kinds) / sizeof(kinds[0]))
@@ -99,7 +100,8 @@ static int lines_tell(const struct cli *cli, char *text, size_t *len)
 		*end = '\0';
 		doc = json_loads(line, 0, NULL);
 		if (!doc)
-			return cli_error(CLI_FAILED, "events: the agent sent a line that is no JSON");
+			return cli_error(CLI_FAILED,
+					 "events: the agent sent a line that is no JSON");
 		if (cli->json)
 			puts(line);
 		else
@@ -123,12 +125,13 @@ int cmd_events(struct cli *cli, int argc, char **argv)
 {
 	char *text = NULL;
 	bool last = false;
-	struct session s;
+	struct session s = { .fd = -1 };
 	size_t len = 0;
 	int err, code;
 
 	args_parse(cli, argc, argv, NULL,
-		   "Print the state and then every change, until interrupted. With --json: one object a line.",
+		   "Print the state and then every change, until interrupted. With --json: one "
+		   "object a line.",
 		   NULL, 0, 0);
 	code = session_open(cli, &s);
 	if (code)

@@ -84,6 +84,7 @@ struct words {
 	char **argv; /* from the command's first word on */
 };
 
+/* NOLINTNEXTLINE(readability-non-const-parameter): argp says what it looks like */
 static error_t main_option(int key, char *arg, struct argp_state *state)
 {
 	struct words *w = state->input;
@@ -148,7 +149,9 @@ int main(int argc, char **argv)
 {
 	static const struct argp_child children[] = { { &args_agent, 0, NULL, 0 }, { 0 } };
 	static const struct argp argp = {
-		.parser = main_option, .args_doc = "COMMAND [WORD...]", .children = children,
+		.parser = main_option,
+		.args_doc = "COMMAND [WORD...]",
+		.children = children,
 		.doc = "Look into and run DSM, one shared memory for several machines.\v ",
 		.help_filter = help_filter,
 	};

@@ -66,7 +66,7 @@ static void node_row(struct table *t, json_t *node)
 
 int cmd_node_list(struct cli *cli, int argc, char **argv)
 {
-	static const char *const heads[] = { ">NODE", "ROLE",	 "STATE", "ADDRESS",
+	static const char *const heads[] = { ">NODE", "ROLE",	  "STATE", "ADDRESS",
 					     "LINK",  ">DONATED", NULL };
 	json_t *doc, *node;
 	struct table t;
@@ -96,12 +96,13 @@ int cmd_node_list(struct cli *cli, int argc, char **argv)
 int cmd_node_leave(struct cli *cli, int argc, char **argv)
 {
 	struct client_req req = { .type = CLIENT_LEAVE };
-	struct session s;
+	struct session s = { .fd = -1 };
 	int err, code;
 
-	args_parse(cli, argc, argv, NULL,
-		   "Have this node leave the cluster. Its pages are handed over, then the agent ends.",
-		   NULL, 0, 0);
+	args_parse(
+		cli, argc, argv, NULL,
+		"Have this node leave the cluster. Its pages are handed over, then the agent ends.",
+		NULL, 0, 0);
 	code = session_open(cli, &s);
 	if (code)
 		return code;

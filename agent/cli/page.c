@@ -60,8 +60,9 @@ static int place_find(json_t *regions, const char *word, struct place *ret)
 			return CLI_OK;
 		}
 		if (colon)
-			return cli_error(CLI_NOT_FOUND, "page show: region '%.*s' ends at 0x%" PRIx64,
-					 (int)len, name, size);
+			return cli_error(CLI_NOT_FOUND,
+					 "page show: region '%.*s' ends at 0x%" PRIx64, (int)len,
+					 name, size);
 	}
 	if (colon)
 		return cli_error(CLI_NOT_FOUND, "page show: no region '%.*s'", (int)len, name);
@@ -91,8 +92,8 @@ static json_t *page_document(struct session *s, const struct place *p, const str
 	}
 	return json_pack("{s:o,s:i,s:s,s:o,s:o,s:s,s:I,s:I,s:s,s:I,s:I,s:b,s:b}", "key",
 			 json_sprintf("0x%" PRIx64, key), "region", (int)p->region, "region_name",
-			 p->name, "global_address", json_sprintf("0x%" PRIx64, p->global), "address",
-			 json_sprintf("0x%" PRIx64, p->base + p->global), "state",
+			 p->name, "global_address", json_sprintf("0x%" PRIx64, p->global),
+			 "address", json_sprintf("0x%" PRIx64, p->base + p->global), "state",
 			 state_name(rep->val[0]), "home", (json_int_t)rep->val[4], "owner",
 			 (json_int_t)rep->val[1], "directory_state", state_name(rep->val[5]),
 			 "version", (json_int_t)rep->val[2], "sharers", (json_int_t)rep->val[3],
@@ -134,8 +135,8 @@ static int page_show(const struct cli *cli, struct session *s, const char *word)
 	if (!err)
 		err = session_request(s, &req, &rep, SESSION_PATIENCE_MS);
 	if (err == -ENOENT)
-		return cli_error(CLI_NOT_FOUND, "page show: nobody allocated %s:0x%" PRIx64, place.name,
-				 place.global);
+		return cli_error(CLI_NOT_FOUND, "page show: nobody allocated %s:0x%" PRIx64,
+				 place.name, place.global);
 	if (err)
 		return session_explain(cli, "page show", err);
 	doc = page_document(s, &place, &rep);
@@ -150,12 +151,13 @@ static int page_show(const struct cli *cli, struct session *s, const char *word)
 
 int cmd_page_show(struct cli *cli, int argc, char **argv)
 {
-	struct session s;
+	struct session s = { .fd = -1 };
 	const char *word;
 	int code;
 
 	args_parse(cli, argc, argv, "ADDR|REGION:ADDR",
-		   "Show one page. ADDR is a global address of the default region (0x...), or a pointer "
+		   "Show one page. ADDR is a global address of the default region (0x...), or a "
+		   "pointer "
 		   "as programs see it.",
 		   &word, 1, 1);
 	code = session_open(cli, &s);

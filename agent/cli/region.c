@@ -44,7 +44,8 @@ int cmd_region_list(struct cli *cli, int argc, char **argv)
 static int region_name_check(const char *command, const char *name)
 {
 	if (!*name || strlen(name) >= CLIENT_NAME_MAX)
-		return cli_error(CLI_USAGE, "%s: a region's name has 1 to %d characters, '%s' has %zu",
+		return cli_error(CLI_USAGE,
+				 "%s: a region's name has 1 to %d characters, '%s' has %zu",
 				 command, CLIENT_NAME_MAX - 1, name, strlen(name));
 	return CLI_OK;
 }
@@ -54,7 +55,7 @@ static int region_request(const struct cli *cli, uint32_t op, const char *name, 
 {
 	struct client_req req = { .type = CLIENT_OP, .arg = op, .count = size };
 	const char *verb = op == OP_REGION_CREATE ? "create" : "delete";
-	struct session s;
+	struct session s = { .fd = -1 };
 	int err, code;
 
 	code = session_open(cli, &s);
@@ -71,14 +72,15 @@ static int region_request(const struct cli *cli, uint32_t op, const char *name, 
 	case -ENOENT:
 		return cli_error(CLI_NOT_FOUND, "region %s: no region '%s'", verb, name);
 	case -EINVAL:
-		return cli_error(CLI_FAILED, "region %s: '%s' is refused: a region has 4096 bytes to 16 TiB",
+		return cli_error(CLI_FAILED,
+				 "region %s: '%s' is refused: a region has 4096 bytes to 16 TiB",
 				 verb, name);
 	case -EBUSY:
 		return cli_error(CLI_FAILED, "region %s: '%s' is in use, or is the default region",
 				 verb, name);
 	default:
-		return session_explain(cli, op == OP_REGION_CREATE ? "region create" : "region delete",
-				       err);
+		return session_explain(
+			cli, op == OP_REGION_CREATE ? "region create" : "region delete", err);
 	}
 }
 
@@ -89,15 +91,17 @@ int cmd_region_create(struct cli *cli, int argc, char **argv)
 	uint64_t size;
 	int code;
 
-	args_parse(cli, argc, argv, "NAME SIZE",
-		   "Make a region that programs attach to by its name. SIZE is in bytes, or has k, M, "
-		   "G or T after it, and is rounded up to whole pages of 4096 bytes.",
-		   words, 2, 2);
+	args_parse(
+		cli, argc, argv, "NAME SIZE",
+		"Make a region that programs attach to by its name. SIZE is in bytes, or has k, M, "
+		"G or T after it, and is rounded up to whole pages of 4096 bytes.",
+		words, 2, 2);
 	code = region_name_check(argv[0], words[0]);
 	if (code)
 		return code;
 	if (args_size(words[1], &size) < 0 || !size || size > UINT64_MAX - 4095)
-		return cli_error(CLI_USAGE, "region create: size '%s': bytes, or a number with k, M, G or T",
+		return cli_error(CLI_USAGE,
+				 "region create: size '%s': bytes, or a number with k, M, G or T",
 				 words[1]);
 	size = (size + 4095) & ~4095ull;
 	code = region_request(cli, OP_REGION_CREATE, words[0], size, &rep);
@@ -161,13 +165,13 @@ static void region_print(json_t *doc)
 int cmd_region_show(struct cli *cli, int argc, char **argv)
 {
 	char command[64];
-	struct session s;
+	struct session s = { .fd = -1 };
 	const char *name;
 	json_t *doc;
 	int err, code;
 
-	args_parse(cli, argc, argv, "NAME", "Show one region, as far as this node knows it.", &name, 1,
-		   1);
+	args_parse(cli, argc, argv, "NAME", "Show one region, as far as this node knows it.", &name,
+		   1, 1);
 	code = region_name_check(argv[0], name);
 	if (code)
 		return code;

@@ -17,17 +17,20 @@
 
 #include "agent/cli/cli.h"
 
-/* Exit codes beside enum cli_exit; else the first nonzero one of a program, 128 + N for one that signal N ended. */
+/*
+ * Exit codes beside enum cli_exit. Otherwise it is the first nonzero one of a
+ * program, or 128 + N for a program that signal N ended.
+ */
 enum run_exit {
-	RUN_TIMED_OUT = 124,   /* --timeout passed */
-	RUN_NO_NODE = 125,     /* an agent did not start, or ended before its program */
+	RUN_TIMED_OUT = 124, /* --timeout passed */
+	RUN_NO_NODE = 125,   /* an agent did not start, or ended before its program */
 	RUN_NOT_RUNNABLE = 126,
 	RUN_NOT_FOUND = 127,
 };
 
-#define RUN_NODES_MAX 64
-#define RUN_TMPDIR_MAX 60 /* bytes of TMPDIR */
-#define RUN_LINE_MAX 16384 /* a longer line is printed in parts */
+#define RUN_NODES_MAX  64
+#define RUN_TMPDIR_MAX 60    /* bytes of TMPDIR */
+#define RUN_LINE_MAX   16384 /* a longer line is printed in parts */
 
 /* One pipe that a child writes to; its lines appear with a prefix. */
 struct run_stream {
@@ -41,8 +44,8 @@ struct run_stream {
 struct run_node {
 	unsigned int number; /* 1..N; the cluster gives the same node id */
 	uint16_t port;
-	pid_t agent, program; /* 0: not started, or reaped */
-	bool agent_failed;    /* ended without being asked */
+	pid_t agent, program;		 /* 0: not started, or reaped */
+	bool agent_failed;		 /* ended without being asked */
 	struct run_stream out, err, log; /* of the program; of the agent */
 };
 
@@ -61,11 +64,11 @@ struct run {
 	int signals;	  /* signalfd */
 	struct run_node *nodes;
 
-	bool stopping;	  /* the agents were asked to end */
-	int code;	  /* first failure, 0: none yet */
-	int interrupted;  /* signal that asked us to end, 0: none */
-	int64_t end_at;	  /* when to press programs to end, next (ms); 0: not at all */
-	int pressed;	  /* how often they were */
+	bool stopping;	 /* the agents were asked to end */
+	int code;	 /* first failure, 0: none yet */
+	int interrupted; /* signal that asked us to end, 0: none */
+	int64_t end_at;	 /* when to press programs to end, next (ms); 0: not at all */
+	int pressed;	 /* how often they were */
 };
 
 /* run_node.c: starting and ending. Each returns 0 or an exit code and has told stderr. */
@@ -76,15 +79,21 @@ int run_start_program(struct run *run, struct run_node *node);
 void run_stop_agents(struct run *run);
 
 /* run_child.c: the one way children are made. */
-/* fork(); in the child: own process group, signals as they were, @deathsig when dsm run dies, stdin from @in. */
-pid_t run_fork(struct run *run, int deathsig, int in, struct run_stream *out, struct run_stream *err);
+/*
+ * fork(); in the child: own process group, signals as they were, @deathsig when
+ * dsm run dies, stdin from @in.
+ */
+pid_t run_fork(struct run *run, int deathsig, int in, struct run_stream *out,
+	       struct run_stream *err);
 
 /* run_output.c */
 void run_stream_init(struct run_stream *s, bool to_stderr, const char *label);
 /* Reads what is there and prints whole lines; at the end of file what is left. */
 void run_stream_pump(struct run_stream *s, unsigned int number);
 
-/* run.c: waits at most @ms for output, signals, ends of children, and handles them. */
+/* run.c: everything, once the options are known. The exit code of dsm run. */
+int run_all(struct run *run);
+/* Waits at most @ms for output, signals, ends of children, and handles them. */
 void run_poll(struct run *run, int ms);
 int64_t run_clock_ms(void);
 

@@ -49,7 +49,8 @@ static void stream_close(struct run_stream *s, int end)
 	s->fd = -1;
 }
 
-pid_t run_fork(struct run *run, int deathsig, int in, struct run_stream *out, struct run_stream *err)
+pid_t run_fork(struct run *run, int deathsig, int in, struct run_stream *out,
+	       struct run_stream *err)
 {
 	int out_end = -1, err_end = -1;
 	pid_t parent = getpid(), pid;

@@ -20,7 +20,7 @@
 
 /* Words on the pipe: +group, -group, and 0: all is done. */
 
-#define GUARD_GROUPS (2 * RUN_NODES_MAX)
+#define GUARD_GROUPS	  (2 * RUN_NODES_MAX)
 #define GUARD_PATIENCE_MS 3000
 
 static pid_t guard_pid;

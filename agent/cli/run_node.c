@@ -18,7 +18,7 @@
 #define START_PATIENCE_MS 10000
 /* Agents get so long to leave each other in order; then they are told to end at once, then made to. */
 #define LEAVE_PATIENCE_MS 300
-#define STOP_PATIENCE_MS 3000
+#define STOP_PATIENCE_MS  3000
 
 /* --- finding things --- */
 
@@ -111,7 +111,8 @@ int run_choose_ports(struct run *run)
 	if (base) {
 		n = ports_free(run, base);
 		if (n < run->count)
-			return cli_error(RUN_NO_NODE, "run: port %u is in use", (unsigned int)base + n);
+			return cli_error(RUN_NO_NODE, "run: port %u is in use",
+					 (unsigned int)base + n);
 	}
 	/* Below the range that connections take theirs from; two runs begin at different places. */
 	for (tries = 0; !base && tries < 500; tries++) {
@@ -120,7 +121,8 @@ int run_choose_ports(struct run *run)
 			base = 0;
 	}
 	if (!base)
-		return cli_error(RUN_NO_NODE, "run: no %u free ports in a row; name some by --base-port",
+		return cli_error(RUN_NO_NODE,
+				 "run: no %u free ports in a row; name some by --base-port",
 				 run->count);
 	for (i = 0; i < run->count; i++)
 		run->nodes[i].port = (uint16_t)(base + i);
@@ -132,7 +134,7 @@ int run_choose_ports(struct run *run)
 static _Noreturn void agent_exec(const struct run *run, const struct run_node *node)
 {
 	static const char *const settings[] = {
-		"DSM_PORT", "DSM_CHUNKS", "DSM_JOIN", "DSM_CLUSTER", "DSM_STANDALONE",
+		"DSM_PORT",   "DSM_CHUNKS",   "DSM_JOIN",  "DSM_CLUSTER", "DSM_STANDALONE",
 		"DSM_RUNDIR", "DSM_PID_FILE", "DSM_PAGER", "DSM_LOG",
 	};
 	char port[8], first[32];
@@ -171,7 +173,7 @@ static _Noreturn void agent_exec(const struct run *run, const struct run_node *n
 /* Is the agent a member of the cluster, beside all before it? */
 static bool agent_ready(const struct run *run, const struct run_node *node)
 {
-	struct session s;
+	struct session s = { .fd = -1 };
 	json_t *doc;
 	bool ready;
 
@@ -198,7 +200,8 @@ int run_start_agent(struct run *run, struct run_node *node)
 	close(null);
 	if (node->agent < 0) {
 		node->agent = 0;
-		return cli_error(RUN_NO_NODE, "run: node %u: fork: %s", node->number, strerror(errno));
+		return cli_error(RUN_NO_NODE, "run: node %u: fork: %s", node->number,
+				 strerror(errno));
 	}
 	while (!agent_ready(run, node)) {
 		run_poll(run, 2);
@@ -289,18 +292,18 @@ static void number_setenv(const char *name, unsigned int n)
 
 static _Noreturn void program_exec(const struct run *run, const struct run_node *node)
 {
-	char **word;
+	char **word = run->argv;
 
 	number_setenv("DSM_PORT", node->port);
 	number_setenv("DSM_NODE_INDEX", node->number - 1);
 	number_setenv("DSM_NODE_COUNT", run->count);
 	setenv("DSM_RUNDIR", run->dir, 1);
 	setenv("DSM_CLUSTER", run->cluster, 1);
-	for (word = run->argv; *word; word++) {
+	do {
 		*word = word_expand(*word, node->port);
 		if (!*word)
 			_exit(RUN_NOT_RUNNABLE);
-	}
+	} while (*++word);
 	execvp(run->argv[0], run->argv);
 	fprintf(stderr, "cannot run %s: %s\n", run->argv[0], strerror(errno));
 	_exit(errno == ENOENT ? RUN_NOT_FOUND : RUN_NOT_RUNNABLE);
@@ -318,7 +321,8 @@ int run_start_program(struct run *run, struct run_node *node)
 		program_exec(run, node);
 	close(null);
 	if (pid < 0)
-		return cli_error(RUN_NO_NODE, "run: node %u: fork: %s", node->number, strerror(errno));
+		return cli_error(RUN_NO_NODE, "run: node %u: fork: %s", node->number,
+				 strerror(errno));
 	node->program = pid;
 	return 0;
 }

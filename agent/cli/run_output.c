@@ -15,7 +15,8 @@ void run_stream_init(struct run_stream *s, bool to_stderr, const char *label)
 	s->used = 0;
 }
 
-static void line_print(const struct run_stream *s, unsigned int number, const char *line, size_t len)
+static void line_print(const struct run_stream *s, unsigned int number, const char *line,
+		       size_t len)
 {
 	FILE *out = s->to_stderr ? stderr : stdout;
 

@@ -31,7 +31,9 @@ int session_connect(const char *rundir, uint16_t port, struct session *ret)
 {
 	struct sockaddr_un sa = { .sun_family = AF_UNIX };
 	struct client_req hello = {
-		.type = CLIENT_HELLO, .arg = CLIENT_PROTO_VERSION, .id = HELLO_ADMIN,
+		.type = CLIENT_HELLO,
+		.arg = CLIENT_PROTO_VERSION,
+		.id = HELLO_ADMIN,
 	};
 	const struct timeval patience = { .tv_sec = SESSION_PATIENCE_MS / 1000 };
 	struct session s = { .port = port };
@@ -108,17 +110,21 @@ int session_open(const struct cli *cli, struct session *ret)
 				 cli->port, path);
 	case -EPROTO:
 	case -EPROTONOSUPPORT:
-		return cli_error(CLI_FAILED, "the agent on port %u speaks another version", cli->port);
+		return cli_error(CLI_FAILED, "the agent on port %u speaks another version",
+				 cli->port);
 	case -EPIPE:
-		return cli_error(CLI_FAILED,
-				 "the agent on port %u is ending, or turned you away: it serves root, its "
-				 "own user and the group dsm (%s)", cli->port, path);
+		return cli_error(
+			CLI_FAILED,
+			"the agent on port %u is ending, or turned you away: it serves root, its "
+			"own user and the group dsm (%s)",
+			cli->port, path);
 	case -ENAMETOOLONG:
-		return cli_error(CLI_USAGE, "--run-dir %s: too long for a socket's name", cli->rundir);
+		return cli_error(CLI_USAGE, "--run-dir %s: too long for a socket's name",
+				 cli->rundir);
 	default:
 		agents_here(cli->rundir, others, sizeof(others));
-		return cli_error(CLI_NO_AGENT, "no agent serves port %u (%s): %s%s", cli->port, path,
-				 strerror(-err), others);
+		return cli_error(CLI_NO_AGENT, "no agent serves port %u (%s): %s%s", cli->port,
+				 path, strerror(-err), others);
 	}
 }
 
@@ -236,7 +242,7 @@ int session_query(struct session *s, const char *command, json_t **ret)
 
 int session_document(const struct cli *cli, const char *command, json_t **ret)
 {
-	struct session s;
+	struct session s = { .fd = -1 };
 	int err = session_open(cli, &s);
 
 	if (err)
@@ -250,7 +256,8 @@ int session_explain(const struct cli *cli, const char *what, int err)
 {
 	switch (err) {
 	case -EPIPE:
-		return cli_error(CLI_NO_AGENT, "%s: the agent on port %u went away", what, cli->port);
+		return cli_error(CLI_NO_AGENT, "%s: the agent on port %u went away", what,
+				 cli->port);
 	case -ETIMEDOUT:
 		return cli_error(CLI_NO_AGENT, "%s: the agent on port %u does not answer", what,
 				 cli->port);

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* One session with an agent: connect, requests, JSON answers. Messages about what failed go to stderr from here. */
+/*
+ * One session with an agent: connect, requests, JSON answers. Messages about
+ * what failed go to stderr from here.
+ */
 #ifndef DSM_CLI_SESSION_H
 #define DSM_CLI_SESSION_H
 

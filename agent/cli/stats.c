@@ -16,7 +16,8 @@ static void latency_print(json_t *doc, const char *label, const char *path)
 	json_t *l = doc_get(doc, path);
 
 	printf("%-28s %15.1f p50 %10.1f p99 %10.1f max  (us, %" PRId64 " faults)\n", label,
-	       doc_real(l, "p50_us"), doc_real(l, "p99_us"), doc_real(l, "max_us"), doc_int(l, "n"));
+	       doc_real(l, "p50_us"), doc_real(l, "p99_us"), doc_real(l, "max_us"),
+	       doc_int(l, "n"));
 }
 
 static void stats_print(json_t *doc)
@@ -60,8 +61,8 @@ int cmd_stats(struct cli *cli, int argc, char **argv)
 	json_t *doc;
 	int code;
 
-	args_parse(cli, argc, argv, NULL, "Print this node's counters since its agent started.", NULL,
-		   0, 0);
+	args_parse(cli, argc, argv, NULL, "Print this node's counters since its agent started.",
+		   NULL, 0, 0);
 	code = session_document(cli, "stats", &doc);
 	if (code)
 		return code;

@@ -62,9 +62,10 @@ int cmd_lock_list(struct cli *cli, int argc, char **argv)
 	static const char *const heads[] = { ">LOCK",	 "KIND",     "TOKEN", "HOLDER",
 					     ">WAITERS", "TOKEN AT", NULL };
 
-	args_parse(cli, argc, argv, NULL,
-		   "List the locks that this node knows. Only the master knows where every token is.",
-		   NULL, 0, 0);
+	args_parse(
+		cli, argc, argv, NULL,
+		"List the locks that this node knows. Only the master knows where every token is.",
+		NULL, 0, 0);
 	return list_print(cli, "lock list", "locks", heads, lock_row);
 }
 
@@ -73,7 +74,8 @@ int cmd_barrier_list(struct cli *cli, int argc, char **argv)
 	static const char *const heads[] = { ">BARRIER", ">ARRIVED", "OF", NULL };
 
 	args_parse(cli, argc, argv, NULL,
-		   "List the barriers somebody waits at. The master counts all, other nodes themselves.",
+		   "List the barriers somebody waits at. The master counts all, other nodes "
+		   "themselves.",
 		   NULL, 0, 0);
 	return list_print(cli, "barrier list", "barriers", heads, barrier_row);
 }

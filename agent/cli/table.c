@@ -52,6 +52,8 @@ void table_end(struct table *t, FILE *out)
 	int width[TABLE_COLUMNS], len;
 	size_t i;
 
+	if (!t->columns)
+		return;
 	for (i = 0; i < t->columns; i++)
 		width[i] = (int)strlen(t->heads[i] + (t->heads[i][0] == '>'));
 	for (i = 0; i < t->used; i++) {

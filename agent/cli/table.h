@@ -10,7 +10,7 @@
 #include <stdio.h>
 
 #define TABLE_COLUMNS 16
-#define TABLE_CELL 64 /* bytes of one cell, longer ones are cut */
+#define TABLE_CELL    64 /* bytes of one cell, longer ones are cut */
 
 struct table {
 	const char *const *heads;
@@ -29,7 +29,10 @@ void table_end(struct table *t, FILE *out);
 /* "1.5 MiB" of @bytes into @text; returns @text. */
 const char *table_size(uint64_t bytes, char text[32]);
 
-/* Members of a JSON object as plain values: 0, "" or false where there is none. @path may go down by dots: "faults.read". */
+/*
+ * Members of a JSON object as plain values: 0, "" or false where there is
+ * none. @path may go down by dots: "faults.read".
+ */
 json_t *doc_get(json_t *doc, const char *path);
 int64_t doc_int(json_t *doc, const char *path);
 double doc_real(json_t *doc, const char *path);

@@ -75,7 +75,7 @@ static void agents_find(struct top *top)
 
 static void agent_look(struct top *top, struct top_agent *a)
 {
-	struct session s;
+	struct session s = { .fd = -1 };
 
 	json_decref(a->status);
 	json_decref(a->before);
@@ -120,9 +120,12 @@ static double rate(const struct top_agent *a, const char *path)
 static const struct {
 	const char *key, *path;
 } rates[] = {
-	{ "read_faults", "faults.read" },	  { "write_faults", "faults.write" },
-	{ "pages_in", "pages.in" },		  { "pages_out", "pages.out" },
-	{ "invalidations", "coherence.invalidations" }, { "bytes_in", "wire.bytes_in" },
+	{ "read_faults", "faults.read" },
+	{ "write_faults", "faults.write" },
+	{ "pages_in", "pages.in" },
+	{ "pages_out", "pages.out" },
+	{ "invalidations", "coherence.invalidations" },
+	{ "bytes_in", "wire.bytes_in" },
 	{ "bytes_out", "wire.bytes_out" },
 };
 #define NRATES (sizeof(rates) / sizeof(rates[0]))
@@ -157,9 +160,9 @@ static void agent_row(struct table *t, const struct top_agent *a)
 
 static void top_table(const struct top *top, FILE *out)
 {
-	static const char *const heads[] = { ">PORT",  ">NODE",	 "STATE",  ">NODES", ">USED",
-					     ">READ",  ">WRITE", ">IN",	   ">OUT",   ">INVAL",
-					     ">RX/s",  ">TX/s",	 ">P50us", ">P99us", NULL };
+	static const char *const heads[] = { ">PORT", ">NODE",	"STATE",  ">NODES", ">USED",
+					     ">READ", ">WRITE", ">IN",	  ">OUT",   ">INVAL",
+					     ">RX/s", ">TX/s",	">P50us", ">P99us", NULL };
 	struct table t;
 	size_t i;
 
@@ -199,10 +202,11 @@ static int top_once(struct top *top)
 		answered = agents_look(top);
 	}
 	if (!answered)
-		return top->cli->port_given ?
-			       cli_error(CLI_NO_AGENT, "no agent serves port %u in %s", top->cli->port,
-					 top->cli->rundir) :
-			       cli_error(CLI_NO_AGENT, "no agent answers in %s", top->cli->rundir);
+		return top->cli->port_given
+			       ? cli_error(CLI_NO_AGENT, "no agent serves port %u in %s",
+					   top->cli->port, top->cli->rundir)
+			       : cli_error(CLI_NO_AGENT, "no agent answers in %s",
+					   top->cli->rundir);
 	if (top->cli->json)
 		top_json(top);
 	else
@@ -243,7 +247,8 @@ static error_t top_option(int key, char *arg, struct argp_state *state)
 	case 'i':
 		top->interval = strtod(arg, &end);
 		if (end == arg || *end || !(top->interval >= 0.05 && top->interval <= 3600))
-			argp_error(state, "--interval %s: seconds from 0.05 to 3600 are wanted", arg);
+			argp_error(state, "--interval %s: seconds from 0.05 to 3600 are wanted",
+				   arg);
 		return 0;
 	case ARGP_KEY_ARG:
 		argp_error(state, "'%s' is one word too many", arg);
@@ -257,11 +262,15 @@ int cmd_top(struct cli *cli, int argc, char **argv)
 {
 	static const struct argp_child children[] = { { &args_agent, 0, NULL, 0 }, { 0 } };
 	static const struct argp_option options[] = {
-		{ "interval", 'i', "SECONDS", 0, "Time between two looks (1)", 0 }, { 0 },
+		{ "interval", 'i', "SECONDS", 0, "Time between two looks (1)", 0 },
+		{ 0 },
 	};
 	static const struct argp argp = {
-		.options = options, .parser = top_option, .children = children,
-		.doc = "Show what the agents of this machine do per second, or only the one of --port. "
+		.options = options,
+		.parser = top_option,
+		.children = children,
+		.doc = "Show what the agents of this machine do per second, or only the one of "
+		       "--port. "
 		       "Where the output is no terminal, and with --json, once.",
 	};
 	static struct top top;
@@ -270,8 +279,8 @@ int cmd_top(struct cli *cli, int argc, char **argv)
 
 	top = (struct top){ .cli = cli, .interval = 1 };
 	args_parse_own(argc, argv, &argp, &top);
-	code = cli->json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO) ? top_once(&top) :
-									       top_live(&top);
+	code = cli->json || !isatty(STDOUT_FILENO) || !isatty(STDIN_FILENO) ? top_once(&top)
+									    : top_live(&top);
 	for (i = 0; i < top.n; i++) {
 		json_decref(top.agents[i].status);
 		json_decref(top.agents[i].now);

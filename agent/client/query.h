@@ -20,7 +20,10 @@
 
 #include "agent/core/core.h"
 
-/* Latency of the faults of this node, from the report by the pager to the answer to it. In microseconds; all zero when n is 0. */
+/*
+ * Latency of the faults of this node, from the report by the pager to the
+ * answer to it. In microseconds; all zero when n is 0.
+ */
 struct query_latency {
 	uint64_t n; /* faults measured */
 	double p50, p99, max;

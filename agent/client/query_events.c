@@ -103,7 +103,8 @@ struct change_walk {
 	double seconds;
 };
 
-static void change_add(struct change_walk *walk, const char *event, const char *change, json_t *item)
+static void change_add(struct change_walk *walk, const char *event, const char *change,
+		       json_t *item)
 {
 	line_add(&walk->text, &walk->len,
 		 json_pack("{s:s,s:s,s:f,s:O}", "event", event, "change", change, "uptime_seconds",

@@ -8,9 +8,8 @@
 
 static json_t *json_region(const struct rec_region *r)
 {
-	return json_pack("{s:i,s:o,s:I,s:o}", "region", (int)r->region, "name",
-			 query_name(r->name), "size", (json_int_t)r->size, "base",
-			 query_hex(r->base));
+	return json_pack("{s:i,s:o,s:I,s:o}", "region", (int)r->region, "name", query_name(r->name),
+			 "size", (json_int_t)r->size, "base", query_hex(r->base));
 }
 
 static void region_add(void *ctx, const struct rec_region *r)
@@ -100,8 +99,8 @@ json_t *query_region(const struct query_source *src, const char *name, int *ret_
 			(int)find.region.region, "name", query_name(find.region.name), "size",
 			(json_int_t)find.region.size, "base", query_hex(find.region.base),
 			"pages_allocated", walk.pages, "pages_here", "shared",
-			walk.states[PAGE_SHARED], "modified", walk.states[PAGE_MODIFIED],
-			"pending", walk.states[PAGE_PENDING], "homed", walk.homed, "lost", walk.lost,
+			walk.states[PAGE_SHARED], "modified", walk.states[PAGE_MODIFIED], "pending",
+			walk.states[PAGE_PENDING], "homed", walk.homed, "lost", walk.lost,
 			"extents", walk.extents);
 	*ret_err = ret ? 0 : -ENOMEM;
 	return ret;
@@ -141,7 +140,8 @@ json_t *query_page(const struct query_source *src, const char *key, int *ret_err
 	if (ret && find.found &&
 	    (json_object_set_new(ret, "region_name", query_name(find.region.name)) < 0 ||
 	     json_object_set_new(ret, "address",
-				 query_hex(find.region.base + PAGE_KEY_PAGE(info.key) * 4096)) < 0)) {
+				 query_hex(find.region.base + PAGE_KEY_PAGE(info.key) * 4096)) <
+		     0)) {
 		json_decref(ret);
 		ret = NULL;
 	}

@@ -10,8 +10,8 @@ static json_t *json_status_memory(const struct core_info *info)
 {
 	return json_pack("{s:I,s:I,s:I,s:I}", "chunks_total", (json_int_t)info->chunks_total,
 			 "chunks_used", (json_int_t)info->chunks_used, "bytes_total",
-			 (json_int_t)(info->chunks_total * 4096), "bytes_used",
-			 (json_int_t)(info->chunks_used * 4096));
+			 (json_int_t)info->chunks_total * 4096, "bytes_used",
+			 (json_int_t)info->chunks_used * 4096);
 }
 
 static json_t *json_metadata(const struct core *core)
@@ -34,20 +34,19 @@ json_t *query_status(const struct query_source *src)
 	struct core_info info;
 
 	core_info_get(src->core, &info);
-	return json_pack("{s:i,s:I,s:s,s:s,s:o,s:o,s:s,s:i,s:i,s:b,s:I,s:b,s:I,s:f,"
-			 "s:o,s:o,s:I,s:I,s:s,s:s,s:i}",
-			 "port", (int)src->port, "pid", (json_int_t)src->pid, "version",
-			 src->version, "pager", src->pager, "cluster", query_name(src->cluster),
-			 "cluster_id", query_hex(info.cluster), "state",
-			 query_core_state(info.state), "node", (int)info.nid, "master",
-			 (int)info.master, "is_master", info.nid && info.nid == info.master, "epoch",
-			 (json_int_t)info.epoch, "rebuilding", (int)info.rebuilding, "members",
-			 (json_int_t)info.members, "uptime_seconds",
-			 (double)(src->now_us - src->start_us) / 1e6, "memory",
-			 json_status_memory(&info), "metadata", json_metadata(src->core), "programs",
-			 (json_int_t)src->programs, "sessions", (json_int_t)src->sessions,
-			 "log_level", log_level_name(src->log_level), "run_dir", src->rundir,
-			 "discovery_port", (int)src->discovery_port);
+	return json_pack(
+		"{s:i,s:I,s:s,s:s,s:o,s:o,s:s,s:i,s:i,s:b,s:I,s:b,s:I,s:f,"
+		"s:o,s:o,s:I,s:I,s:s,s:s,s:i}",
+		"port", (int)src->port, "pid", (json_int_t)src->pid, "version", src->version,
+		"pager", src->pager, "cluster", query_name(src->cluster), "cluster_id",
+		query_hex(info.cluster), "state", query_core_state(info.state), "node",
+		(int)info.nid, "master", (int)info.master, "is_master",
+		info.nid && info.nid == info.master, "epoch", (json_int_t)info.epoch, "rebuilding",
+		(int)info.rebuilding, "members", (json_int_t)info.members, "uptime_seconds",
+		(double)(src->now_us - src->start_us) / 1e6, "memory", json_status_memory(&info),
+		"metadata", json_metadata(src->core), "programs", (json_int_t)src->programs,
+		"sessions", (json_int_t)src->sessions, "log_level", log_level_name(src->log_level),
+		"run_dir", src->rundir, "discovery_port", (int)src->discovery_port);
 }
 
 /* null: this node does not know at which address others see it. */
@@ -94,7 +93,9 @@ static void node_add(void *ctx, const struct rec_member *m, bool link_up)
 	query_append(&walk->array,
 		     json_pack("{s:i,s:o,s:o,s:i,s:s,s:I,s:b,s:b,s:b}", "node", (int)m->nid, "uid",
 			       query_hex(m->uid), "address", json_address(&m->addr), "port",
-			       (int)(m->addr.port ? m->addr.port : self ? walk->src->port : 0),
+			       (int)(m->addr.port ? m->addr.port
+				     : self	  ? walk->src->port
+						  : 0),
 			       "state", member_state_name(m->state), "chunks",
 			       (json_int_t)m->chunks, "master", m->nid == walk->info.master, "self",
 			       (int)self, "link", self || link_up));
@@ -131,18 +132,18 @@ json_t *query_stats(const struct query_source *src)
 
 	core_info_get(src->core, &info);
 	core_stats_get(src->core, &st);
-	return json_pack(
-		"{s:i,s:i,s:s,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I},"
-		"s:{s:o,s:o},s:o,s:{s:I,s:I},s:I,s:{s:I,s:I},s:I}",
-		"node", (int)info.nid, "port", (int)src->port, "pager", src->pager, "faults",
-		"read", (json_int_t)st.read_faults, "write", (json_int_t)st.write_faults,
-		"prefetch", (json_int_t)st.prefetches, "pages", "in", (json_int_t)st.pages_in, "out",
-		(json_int_t)st.pages_out, "lost", (json_int_t)st.pages_lost, "stashed",
-		(json_int_t)src->stash_pages, "coherence", "invalidations",
-		(json_int_t)st.invalidations, "downgrades", (json_int_t)st.downgrades, "upgrades",
-		(json_int_t)st.upgrades, "latency", "read", json_latency(&src->read), "write",
-		json_latency(&src->write), "wire", json_wire(src), "locks", "local",
-		(json_int_t)st.lock_local, "remote", (json_int_t)st.lock_remote, "barriers",
-		(json_int_t)st.barriers, "messages", "old_epoch", (json_int_t)st.messages_old,
-		"bad", (json_int_t)st.messages_bad, "view_changes", (json_int_t)st.view_changes);
+	return json_pack("{s:i,s:i,s:s,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I},"
+			 "s:{s:o,s:o},s:o,s:{s:I,s:I},s:I,s:{s:I,s:I},s:I}",
+			 "node", (int)info.nid, "port", (int)src->port, "pager", src->pager,
+			 "faults", "read", (json_int_t)st.read_faults, "write",
+			 (json_int_t)st.write_faults, "prefetch", (json_int_t)st.prefetches,
+			 "pages", "in", (json_int_t)st.pages_in, "out", (json_int_t)st.pages_out,
+			 "lost", (json_int_t)st.pages_lost, "stashed", (json_int_t)src->stash_pages,
+			 "coherence", "invalidations", (json_int_t)st.invalidations, "downgrades",
+			 (json_int_t)st.downgrades, "upgrades", (json_int_t)st.upgrades, "latency",
+			 "read", json_latency(&src->read), "write", json_latency(&src->write),
+			 "wire", json_wire(src), "locks", "local", (json_int_t)st.lock_local,
+			 "remote", (json_int_t)st.lock_remote, "barriers", (json_int_t)st.barriers,
+			 "messages", "old_epoch", (json_int_t)st.messages_old, "bad",
+			 (json_int_t)st.messages_bad, "view_changes", (json_int_t)st.view_changes);
 }

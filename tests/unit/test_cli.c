@@ -58,11 +58,17 @@ static void sizes_have_units(void **state)
 		const char *text;
 		uint64_t size;
 	} good[] = {
-		{ "0", 0 },		  { "4096", 4096 },	   { "4k", 4096 },
-		{ "1M", 1048576 },	  { "2G", 2147483648 },	   { "1t", 1ull << 40 },
+		{ "0", 0 },
+		{ "4096", 4096 },
+		{ "4k", 4096 },
+		{ "1M", 1048576 },
+		{ "2G", 2147483648 },
+		{ "1t", 1ull << 40 },
 		{ "16777215T", 16777215ull << 40 },
 	};
-	static const char *const bad[] = { "", "k", "1kk", "1P", "-1k", "1.5M", "16777216T", "1 M" };
+	static const char *const bad[] = {
+		"", "k", "1kk", "1P", "-1k", "1.5M", "16777216T", "1 M"
+	};
 	uint64_t n;
 
 	(void)state;
@@ -158,7 +164,7 @@ static void documents_may_lack_anything(void **state)
 static char *stream_text(const char *bytes, size_t len, size_t step)
 {
 	char name[] = "/tmp/dsm-test-cli-XXXXXX", *text = calloc(1, 65536);
-	int keep = dup(STDOUT_FILENO), to = mkstemp(name), ends[2];
+	int keep = dup(STDOUT_FILENO), to = mkstemp(name), ends[2] = { -1, -1 };
 	static struct run_stream s;
 
 	assert_true(to >= 0 && !pipe(ends));

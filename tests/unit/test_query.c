@@ -107,7 +107,8 @@ static struct core fake;
 
 static struct core_addr addr_v4(uint8_t last, uint16_t port)
 {
-	struct core_addr addr = { .ip = { [10] = 0xff, [11] = 0xff, 10, 0, 0, last }, .port = port };
+	struct core_addr addr = { .ip = { [10] = 0xff, [11] = 0xff, 10, 0, 0, last },
+				  .port = port };
 
 	return addr;
 }
@@ -117,48 +118,81 @@ static int fake_setup(void **state)
 	(void)state;
 	memset(&fake, 0, sizeof(fake));
 	fake.info = (struct core_info){
-		.state = CORE_MEMBER, .epoch = 3, .cluster = 0xfedcba9876543210, .nid = 2,
-		.master = 1, .members = 2, .chunks_total = 1000, .chunks_used = 10,
+		.state = CORE_MEMBER,
+		.epoch = 3,
+		.cluster = 0xfedcba9876543210,
+		.nid = 2,
+		.master = 1,
+		.members = 2,
+		.chunks_total = 1000,
+		.chunks_used = 10,
 	};
 	fake.members[0] = (struct rec_member){
-		.uid = UINT64_MAX, .chunks = 600, .addr = addr_v4(1, 9900), .nid = 1,
+		.uid = UINT64_MAX,
+		.chunks = 600,
+		.addr = addr_v4(1, 9900),
+		.nid = 1,
 		.state = MEMBER_ACTIVE,
 	};
-	fake.members[1] = (struct rec_member){ .uid = 7, .chunks = 400, .nid = 2, .state = MEMBER_LEAVING };
+	fake.members[1] =
+		(struct rec_member){ .uid = 7, .chunks = 400, .nid = 2, .state = MEMBER_LEAVING };
 	fake.links[0] = true;
 	fake.nmembers = 2;
-	fake.regions[0] = (struct rec_region){ .size = 1ull << 40, .base = 0x200000000000,
+	fake.regions[0] = (struct rec_region){ .size = 1ull << 40,
+					       .base = 0x200000000000,
 					       .name = "default" };
-	fake.regions[1] = (struct rec_region){ .size = 8192, .base = 0x300000000000, .region = 1,
-					       .name = "grid" };
+	fake.regions[1] = (struct rec_region){
+		.size = 8192, .base = 0x300000000000, .region = 1, .name = "grid"
+	};
 	fake.nregions = 2;
 	fake.extents[0] = (struct rec_extent){ .key = PAGE_KEY(0, 2), .count = 16, .home = 1 };
-	fake.extents[1] = (struct rec_extent){ .key = PAGE_KEY(1, 1), .count = 1, .home = 2,
-					       .flags = EXTENT_ALLOC | EXTENT_HEAD };
+	fake.extents[1] = (struct rec_extent){
+		.key = PAGE_KEY(1, 1), .count = 1, .home = 2, .flags = EXTENT_ALLOC | EXTENT_HEAD
+	};
 	fake.nextents = 2;
-	fake.pages[0] = (struct core_page_info){ .key = PAGE_KEY(1, 1), .ver = 5, .home = 2,
-						 .state = PAGE_SHARED, .dir_state = PAGE_SHARED,
-						 .sharers = 2, .lost = true };
-	fake.pages[1] = (struct core_page_info){ .key = PAGE_KEY(0, 3), .home = 1,
-						 .state = PAGE_MODIFIED };
+	fake.pages[0] = (struct core_page_info){ .key = PAGE_KEY(1, 1),
+						 .ver = 5,
+						 .home = 2,
+						 .state = PAGE_SHARED,
+						 .dir_state = PAGE_SHARED,
+						 .sharers = 2,
+						 .lost = true };
+	fake.pages[1] =
+		(struct core_page_info){ .key = PAGE_KEY(0, 3), .home = 1, .state = PAGE_MODIFIED };
 	fake.npages = 2;
-	fake.locks[0] = (struct core_lock_info){ .id = 4000000000, .here = true, .holder = 9,
-						 .waiters = 1, .token_nid = 2 };
+	fake.locks[0] = (struct core_lock_info){
+		.id = 4000000000, .here = true, .holder = 9, .waiters = 1, .token_nid = 2
+	};
 	fake.nlocks = 1;
 	fake.barriers[0] = (struct core_barrier_info){ .id = 6, .count = 4, .arrived = 3 };
 	fake.nbarriers = 1;
-	fake.stats = (struct core_stats){ .read_faults = 11, .write_faults = 12, .pages_in = 13,
-					  .pages_out = 14, .invalidations = 15 };
+	fake.stats = (struct core_stats){ .read_faults = 11,
+					  .write_faults = 12,
+					  .pages_in = 13,
+					  .pages_out = 14,
+					  .invalidations = 15 };
 	return 0;
 }
 
 static struct query_source source(void)
 {
 	return (struct query_source){
-		.core = &fake, .now_us = 3500000, .start_us = 1000000, .version = "1.2.3",
-		.cluster = "lab", .pager = "uffd", .rundir = "/run/dsm", .pid = 42, .port = 9901,
-		.discovery_port = 9999, .log_level = 1, .programs = 1, .sessions = 2,
-		.bytes_in = 1000, .bytes_out = 2000, .read = { 3, 10.5, 20.5, 30.5 },
+		.core = &fake,
+		.now_us = 3500000,
+		.start_us = 1000000,
+		.version = "1.2.3",
+		.cluster = "lab",
+		.pager = "uffd",
+		.rundir = "/run/dsm",
+		.pid = 42,
+		.port = 9901,
+		.discovery_port = 9999,
+		.log_level = 1,
+		.programs = 1,
+		.sessions = 2,
+		.bytes_in = 1000,
+		.bytes_out = 2000,
+		.read = { 3, 10.5, 20.5, 30.5 },
 		.write = { 0, NAN, NAN, 0 },
 	};
 }
@@ -186,8 +220,8 @@ static json_t *at(json_t *doc, const char *path)
 	for (; doc && *path; path += len + (path[len] == '.')) {
 		len = strcspn(path, ".");
 		snprintf(word, sizeof(word), "%.*s", (int)len, path);
-		doc = json_is_array(doc) ? json_array_get(doc, (size_t)atoi(word)) :
-					   json_object_get(doc, word);
+		doc = json_is_array(doc) ? json_array_get(doc, (size_t)atoi(word))
+					 : json_object_get(doc, word);
 	}
 	if (!doc)
 		fail_msg("no key at '%s'", path);
@@ -195,7 +229,7 @@ static json_t *at(json_t *doc, const char *path)
 }
 
 #define assert_text(doc, path, text) assert_string_equal(json_string_value(at(doc, path)), text)
-#define assert_number(doc, path, n) assert_int_equal(json_integer_value(at(doc, path)), n)
+#define assert_number(doc, path, n)  assert_int_equal(json_integer_value(at(doc, path)), n)
 
 static void status_tells_node_and_cluster(void **state)
 {
@@ -316,12 +350,18 @@ static void bad_commands_are_told_apart(void **state)
 		const char *command;
 		int err;
 	} cases[] = {
-		{ "", -EINVAL },	      { "statu", -EINVAL },
-		{ "status ", -EINVAL },	      { "region show", -EINVAL },
-		{ "region show ", -EINVAL },  { "region show nowhere", -ENOENT },
-		{ "page show zzz", -EINVAL }, { "page show 1x", -EINVAL },
-		{ "page show -1", -EINVAL },  { "page show 99999999999999999999999", -EINVAL },
-		{ "page show 77", -ENOENT },  { "events", -EINVAL },
+		{ "", -EINVAL },
+		{ "statu", -EINVAL },
+		{ "status ", -EINVAL },
+		{ "region show", -EINVAL },
+		{ "region show ", -EINVAL },
+		{ "region show nowhere", -ENOENT },
+		{ "page show zzz", -EINVAL },
+		{ "page show 1x", -EINVAL },
+		{ "page show -1", -EINVAL },
+		{ "page show 99999999999999999999999", -EINVAL },
+		{ "page show 77", -ENOENT },
+		{ "events", -EINVAL },
 	};
 	struct query_source src = source();
 	char *text = NULL;
