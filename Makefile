@@ -32,6 +32,7 @@ endif
 ifdef MUTANT
 B := build/mutant-$(MUTANT)
 OPT += -DDSM_MUTANT_$(MUTANT)
+WARN := -w # what a break leaves unused is no error
 endif
 CPPFLAGS := -D_GNU_SOURCE -DDSM_VERSION='"$(VERSION)"' -I. -Iuapi -Ilib/include
 CFLAGS := $(CSTD) $(OPT) $(WARN) -fPIC -pthread -MMD -MP

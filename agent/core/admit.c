@@ -175,7 +175,28 @@ void admit_next(struct core *c)
 	c->admitting = rec.nid;
 	c->admit_since = c->now;
 	c->table_version++;
+	c->admit_version = 0;
 	admit_send_table(c, rec.nid);
+}
+
+/* Everybody has heard: the newcomer is a member. */
+static void admit_finish(struct core *c, struct member *m)
+{
+	for (size_t i = 0; i < c->nmembers; i++) {
+		struct member *p = c->members[i];
+
+		if (p != c->self && p != m && p->table_acked < c->admit_version)
+			return;
+	}
+	c->admitting = 0;
+	c->admit_version = 0;
+	m->rec.state = MEMBER_ACTIVE;
+	m->table_acked = c->table_version;
+	act_log(c, 1, "node %u joined", m->rec.nid);
+	region_send_all(c, m->rec.nid, MSG_REGION_UPDATE);
+	admit_send_table(c, m->rec.nid);
+	barrier_members_changed(c);
+	admit_next(c);
 }
 
 void admit_on_ready(struct core *c, struct link *l)
@@ -184,21 +205,35 @@ void admit_on_ready(struct core *c, struct link *l)
 
 	if (!c->admitting || !m || m->link != l->id || not_now(c))
 		return; /* the table goes out again when the view stands */
-	c->admitting = 0;
-	m->rec.state = MEMBER_ACTIVE;
-	act_log(c, 1, "node %u %s", m->rec.nid, m->resumes ? "is back" : "joined");
 	if (m->resumes) {
+		c->admitting = 0;
+		m->rec.state = MEMBER_ACTIVE;
 		m->resumes = false;
+		act_log(c, 1, "node %u is back", m->rec.nid);
 		view_propose(c, "a node took its place again");
 		return;
 	}
-	c->table_version++;
-	region_send_all(c, m->rec.nid, MSG_REGION_UPDATE);
+	if (c->admit_version)
+		return;
+	/* First all others know the newcomer: a master that dies now leaves no member that only some know of. */
+	c->admit_version = ++c->table_version;
+	m->rec.state = MEMBER_ACTIVE;
 	for (size_t i = 0; i < c->nmembers; i++)
-		if (c->members[i] != c->self && c->members[i]->rec.state != MEMBER_JOINING)
+		if (c->members[i] != c->self && c->members[i] != m)
 			admit_send_table(c, c->members[i]->rec.nid);
-	barrier_members_changed(c);
-	admit_next(c);
+	m->rec.state = MEMBER_JOINING;
+	admit_finish(c, m);
+}
+
+void admit_on_ack(struct core *c, const struct core_msg *m)
+{
+	struct member *from = member_find(c, m->src), *joiner = member_find(c, c->admitting);
+
+	if (!from || !is_master(c))
+		return;
+	from->table_acked = m->arg;
+	if (joiner && c->admit_version && !not_now(c))
+		admit_finish(c, joiner);
 }
 
 /* A newcomer that does not get through is forgotten; a member is only missed. */
@@ -223,6 +258,9 @@ void admit_link_lost(struct core *c, link_id link)
 			m->rec.state = MEMBER_ACTIVE; /* as lost as it was before */
 		else
 			member_del(c, m->rec.nid);
+		if (c->admit_version && is_master(c)) /* others count it as a member by now */
+			view_propose(c, "a newcomer went before it was in");
+		c->admit_version = 0;
 		admit_next(c);
 	}
 }

@@ -39,7 +39,32 @@ void asked_send(struct core *c, struct core_msg *m, const struct core_creq *req)
 	asked_go(c, a);
 }
 
-/* After a view change. The master knows repeated requests by their ticket. */
+static void asked_answer(struct core *c, const struct asked *a, int err, const uint64_t *val, int n)
+{
+	struct core_action *r;
+
+	if (!a->client)
+		return;
+	r = act_answer(c, a->client, a->op, a->client_ticket, err);
+	for (int i = 0; i < n; i++)
+		r->reply.val[i] = val[i];
+}
+
+/* EXTENT_FREE came: releases of that memory must not be repeated, it may be somebody else's by then. */
+void asked_freed(struct core *c, uint64_t first, uint64_t end)
+{
+	uint64_t ticket;
+	void *v;
+
+	for (size_t i = 0; map_next(&c->asked, &i, &ticket, &v);) {
+		struct asked *a = v;
+
+		if (a->msg.type == MSG_EXTENT_REQUEST && a->msg.arg == EXTENT_RELEASE && a->msg.key >= first && a->msg.key < end)
+			a->freed = true;
+	}
+}
+
+/* After a view change. The master knows repeated requests by their ticket, a new master does not. */
 void asked_send_all(struct core *c)
 {
 	size_t n;
@@ -50,21 +75,16 @@ void asked_send_all(struct core *c)
 
 		if (!a)
 			continue;
+		if (a->freed && c->new_master) {
+			map_del(&c->asked, keys[i]);
+			asked_answer(c, a, 0, NULL, 0);
+			free(a);
+			continue;
+		}
 		a->sent = false;
 		asked_go(c, a);
 	}
 	free(keys);
-}
-
-static void asked_answer(struct core *c, const struct asked *a, int err, const uint64_t *val, int n)
-{
-	struct core_action *r;
-
-	if (!a->client)
-		return;
-	r = act_answer(c, a->client, a->op, a->client_ticket, err);
-	for (int i = 0; i < n; i++)
-		r->reply.val[i] = val[i];
 }
 
 void asked_on_extents(struct core *c, const struct core_msg *m, const struct rec_extent *recs)

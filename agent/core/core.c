@@ -325,6 +325,8 @@ static void flush_early(struct core *c)
 /* A member hears of a newcomer. */
 static void on_table(struct core *c, struct link *l, const struct core_msg *m, const struct rec_member *recs)
 {
+	struct core_msg ack = msg_new(c, MSG_TABLE_ACK);
+
 	if (c->state == CORE_JOINING) {
 		seek_on_table(c, l, m, recs);
 		flush_early(c);
@@ -335,6 +337,8 @@ static void on_table(struct core *c, struct link *l, const struct core_msg *m, c
 	if (m->nid != c->master || m->epoch != c->epoch || m->arg <= c->table_version)
 		return;
 	c->table_version = m->arg;
+	ack.arg = m->arg;
+	msg_send(c, c->master, &ack, NULL);
 	for (size_t i = 0; i < m->nrecs; i++) {
 		struct member *p;
 
@@ -413,6 +417,9 @@ static void on_control_msg(struct core *c, struct link *l, const struct core_msg
 		break;
 	case MSG_TAKEOVER:
 		view_on_takeover(c, m);
+		break;
+	case MSG_TABLE_ACK:
+		admit_on_ack(c, m);
 		break;
 	case MSG_PREPARE:
 		view_on_prepare(c, l, m);

@@ -111,6 +111,7 @@ static void pass_on(struct core *c, struct lock *l, bool dead)
 #else
 		word_set(l, LOCK_WORD_FREE);
 #endif
+		l->gave_dead = dead;
 		send_lock(c, to, MSG_LOCK_GRANT, dead ? F_OWNER_DEAD : 0, l, 0);
 		if (l->head)
 			request_token(c, l);
@@ -205,6 +206,7 @@ static void recall(struct core *c, struct lock *l, uint16_t next)
 static void token_here(struct core *c, struct lock *l, bool dead, bool by_master)
 {
 	l->requested = false;
+	l->gave_dead = false;
 	c->stats.lock_remote++;
 	/* The master knows where it sent it itself; word of that could come after word of the next move. */
 	if (!by_master)
@@ -301,6 +303,7 @@ static void queue_serve(struct core *c, struct lock *l)
 		return;
 	if (!l->token_nid) {
 		l->token_nid = queue_pop(l);
+		l->gave_dead = l->token_dead;
 		send_lock(c, l->token_nid, MSG_LOCK_GRANT, (uint16_t)(F_GRANT | (l->token_dead ? F_OWNER_DEAD : 0)), l, 0);
 		l->token_dead = false;
 	}
@@ -398,6 +401,13 @@ void lock_report(struct core *c)
 		} else if (is_master(c)) {
 			recs[k++] = (struct rec_lock){ .id = l->id };
 		}
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct lock *l = map_get(&c->locks, keys[i]);
+
+		/* The token may not have arrived. */
+		if (l->gave_dead && word_get(l) == LOCK_WORD_ABSENT)
+			recs[k++] = (struct rec_lock){ .id = l->id, .flags = F_OWNER_DEAD };
 	}
 	free(keys);
 	k += rwlock_report(c, recs + k, c->rw_clients.used, 0);

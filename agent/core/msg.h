@@ -55,6 +55,7 @@ enum core_msg_type {
 	MSG_EVICTED = 17,     /* "you are not in our view any more", arg: our epoch */
 	MSG_DISSOLVE = 18,    /* cluster without data joins another: rec addr of the other's master */
 	MSG_TAKEOVER = 19,    /* leaving master to its successor */
+	MSG_TABLE_ACK = 20,	 /* member -> master. arg: table version it knows now */
 
 	/* View change. epoch in the header is the sender's; arg: the proposed epoch. */
 	MSG_PREPARE = 24,   /* nid: proposer */

@@ -398,6 +398,7 @@ void pool_on_free(struct core *c, const struct core_msg *m)
 	c->frees++;
 	page_each(c, forget_page, &r);
 	request_restart_range(c, r.first, r.end);
+	asked_freed(c, r.first, r.end);
 	if (!is_master(c)) /* the master remembers until all have forgotten */
 		extent_remove(c, r.first, r.end - r.first);
 	c->dropping = core_realloc(c->dropping, (c->ndropping + 1) * sizeof(*c->dropping));

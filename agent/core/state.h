@@ -35,6 +35,7 @@ struct member {
 	bool ended;	/* its HOLDINGS_END of this epoch is here */
 	bool rebuilt;	/* master: its REBUILT of this epoch is here */
 	bool resumes;	/* master: a restarted agent on its way back to this place */
+	uint32_t table_acked; /* master: newest table it is known to have */
 	bool evict;	/* master: not to be in the next view */
 	bool gone;	/* master: left cleanly */
 	uint64_t chunks_used; /* master */
@@ -152,6 +153,7 @@ struct asked {
 	uint32_t client, op; /* 0: the core itself */
 	uint64_t client_ticket;
 	bool sent;
+	bool freed; /* a release that this node has carried out already: only the master's word of it is missing */
 };
 
 /* The master waits until everybody has forgotten a freed allocation. */
@@ -194,6 +196,7 @@ struct lock {
 	_Atomic uint32_t own_word;
 	struct lock_waiter *head, **tail;
 	bool requested;	   /* LOCK_REQUEST is out */
+	bool gave_dead;	   /* passed the token on as owner-dead, and had it not since */
 	uint16_t recall;   /* who gets the token next; 0: nobody */
 	uint16_t handoffs; /* local ones since the recall */
 	/* master */
@@ -324,6 +327,7 @@ struct core {
 	struct joiner *joiners;
 	uint16_t admitting; /* nid, 0: nobody */
 	uint64_t admit_since;
+	uint32_t admit_version; /* the table that tells of the newcomer; 0: not sent yet */
 
 	/* view change, at the proposer */
 	bool proposing;
@@ -442,6 +446,7 @@ void seek_became_member(struct core *c);
 /* admit.c: the master lets nodes in */
 void admit_on_join(struct core *c, struct link *l, const struct core_msg *m);
 void admit_on_ready(struct core *c, struct link *l);
+void admit_on_ack(struct core *c, const struct core_msg *m);
 void admit_next(struct core *c);
 void admit_link_lost(struct core *c, link_id link);
 void admit_tick(struct core *c);
@@ -553,6 +558,7 @@ void asked_on_extents(struct core *c, const struct core_msg *m, const struct rec
 void asked_on_region(struct core *c, const struct core_msg *m, const struct rec_region *recs);
 void asked_on_page_info(struct core *c, const struct core_msg *m);
 void asked_client_gone(struct core *c, uint32_t client);
+void asked_freed(struct core *c, uint64_t first, uint64_t end);
 void asked_fail_all(struct core *c, int err);
 
 /* region.c */

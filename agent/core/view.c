@@ -47,9 +47,13 @@ static bool takes_part(const struct core *c, const struct member *m)
 /* Somebody is out of reach, but not for long enough to go on without. */
 bool view_must_wait(const struct core *c)
 {
-	for (size_t i = 0; i < c->nmembers; i++)
-		if (c->members[i] != c->self && !c->members[i]->link && takes_part(c, c->members[i]))
+	for (size_t i = 0; i < c->nmembers; i++) {
+		const struct member *m = c->members[i];
+
+		/* Or was told to leave and has not hung up: it may read shared pages until then. */
+		if (m->gone ? m->link != 0 : m != c->self && !m->link && takes_part(c, m))
 			return true;
+	}
 	return false;
 }
 
@@ -135,7 +139,9 @@ void view_on_prepare(struct core *c, struct link *l, const struct core_msg *m)
 		answer_prepare(c, m, &r);
 		return;
 	}
-	if (m->arg <= c->promised || !(m->nid == c->master || (m->flags & F_GRANT) || master_gone)) {
+	/* A proposer of a later epoch has a view behind it that we missed. */
+	if (m->arg <= c->promised ||
+	    !(m->nid == c->master || (m->flags & F_GRANT) || master_gone || m->epoch > c->epoch)) {
 		r.flags = F_REFUSED;
 		r.nid = c->master;
 		r.a = c->promised;
@@ -159,6 +165,11 @@ void view_on_prepared(struct core *c, const struct core_msg *m)
 	if (m->flags & F_REFUSED) {
 		if (m->a > c->promised)
 			c->promised = (uint32_t)m->a;
+		if (m->epoch > c->epoch) { /* a view was installed without us: its master must take us in again */
+			c->proposing = false;
+			c->master = m->nid;
+			return;
+		}
 		if (m->arg != c->proposal)
 			return;
 		c->proposing = false;
@@ -273,7 +284,9 @@ static void commit(struct core *c)
 
 		if (takes_part(c, p)) {
 			recs[n++] = p->rec;
-		} else if (p->rec.state != MEMBER_JOINING) {
+		} else if (p->rec.state == MEMBER_JOINING) {
+			recs[n++] = p->rec; /* named so that nobody hangs up on it */
+		} else {
 			if (!p->gone) {
 				c->someone_died = true;
 				act_log(c, 2, "node %u is dead", p->rec.nid);
@@ -306,7 +319,8 @@ static void commit(struct core *c)
 	install(c);
 	c->announce_next = 0;
 	pool_restart_freeing(c);
-	if (c->admitting)
+	c->admit_version = 0;
+	if (c->admitting) /* the others may have heard of it, and forgotten it with this view */
 		admit_send_table(c, c->admitting);
 	if (c->again)
 		view_propose(c, "something happened during the last one");
@@ -341,11 +355,16 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 		if (!stays)
 			part_with(c, c->members[i--]);
 	}
+	for (size_t i = 0; i < m->nrecs; i++)
+		if (recs[i].state == MEMBER_JOINING)
+			member_del(c, recs[i].nid); /* heard of, but not in this view; its link stays */
 	for (size_t i = 0; i < m->nrecs; i++) {
 		struct member *old = member_find(c, recs[i].nid);
 		struct rec_member rec = recs[i];
 		struct member *p;
 
+		if (rec.state == MEMBER_JOINING)
+			continue;
 		/* Where a node can be reached is best known by those it talks to. */
 		if (old && !addr_is_zero(&old->rec.addr) && (addr_is_zero(&rec.addr) || old->rec.uid == rec.uid))
 			rec.addr = old->rec.addr;

@@ -26,6 +26,7 @@ static const struct wire_rule rules[MSG_TYPES] = {
 	[MSG_DISSOLVE] = { "DISSOLVE", 0, 0, REC_ADDR, 1 },
 	[MSG_TAKEOVER] = { "TAKEOVER", W_NID | W_ARG | W_A | W_B },
 
+	[MSG_TABLE_ACK] = { "TABLE_ACK", W_ARG },
 	[MSG_PREPARE] = { "PREPARE", W_NID | W_ARG, F_GRANT },
 	[MSG_PREPARED] = { "PREPARED", W_NID | W_ARG | W_A | W_B, F_REFUSED },
 	[MSG_STATE_REGIONS] = { "STATE_REGIONS", W_ARG, 0, REC_REGION, CORE_MSG_RECS },

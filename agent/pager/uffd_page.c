@@ -140,7 +140,11 @@ static int remake(struct uffd_region *r, struct uffd_program *g, uint64_t page)
 
 void uffd_region_show(struct uffd_region *r, struct uffd_program *g, uint64_t page)
 {
+#ifndef DSM_MUTANT_UFFD_SHOWN_WRITABLE
 	bool protect = uffd_state_get(&r->state, page) == PAGER_READ;
+#else
+	bool protect = false;
+#endif
 	int err;
 
 	if (protect && !r->pager->continue_wp)
@@ -188,6 +192,9 @@ static int protect_all(struct uffd_region *r, uint64_t page, uint32_t count)
 
 		if (err)
 			return err == -ENOMEM ? -EBUSY : err;
+#ifdef DSM_MUTANT_UFFD_ONE_PROGRAM_PROTECTED
+		break;
+#endif
 	}
 	return 0;
 }
@@ -222,12 +229,14 @@ int uffd_region_take(struct uffd_region *r, uint64_t page, void *buf)
 
 	if (prot == PAGER_NONE)
 		return -ENOENT;
+#ifndef DSM_MUTANT_UFFD_TAKE_UNPROTECTED
 	/* A store between the copy and the hole would be lost. */
 	if (prot == PAGER_WRITE) {
 		err = protect_all(r, page, 1);
 		if (err)
 			return err;
 	}
+#endif
 	err = uffd_region_read(r, page, 1, buf);
 	return err ? err : uffd_region_drop(r, page, 1);
 }
