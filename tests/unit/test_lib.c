@@ -254,9 +254,12 @@ static void a_lock_excludes_threads_and_nodes(void **state)
 	assert_int_equal(dsm_release(node[0], here), 0);
 }
 
+/* Twice: the second time, the thread is known to the agent and could do it by itself. */
 static void *unlock_foreign(void *arg)
 {
-	return (void *)(intptr_t)dsm_ctx_unlock(arg, 5);
+	int first = dsm_ctx_unlock(arg, 5);
+
+	return (void *)(intptr_t)(first == -EPERM ? dsm_ctx_unlock(arg, 5) : first);
 }
 
 static void locks_belong_to_their_thread(void **state)
