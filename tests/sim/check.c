@@ -15,7 +15,7 @@
 struct truth {
 	uint64_t value;	   /* last write */
 	uint64_t acquired; /* value when the present writer got the page */
-	int writer;	   /* node that wrote last since it got it, -1 */
+	int writer;	   /* node that had the right to write last, -1 */
 	bool uncertain;	   /* its writer died */
 	bool may_be_lost;
 	bool allocated;
@@ -54,6 +54,12 @@ void check_reset(void)
 void check_prot(unsigned int n, uint64_t key)
 {
 	uint8_t prot = sim.nodes[n].pages[key].prot;
+	struct truth *t = &truth[key];
+
+	if (prot == PAGE_MODIFIED && t->writer != (int)n) {
+		t->acquired = t->uncertain ? t->acquired : t->value;
+		t->writer = (int)n;
+	}
 
 	for (unsigned int i = 0; i < NODES; i++) {
 		uint8_t other = sim.nodes[i].pages[key].prot;
@@ -80,6 +86,12 @@ void check_read(unsigned int n, uint64_t key, uint64_t value)
 		t->writer = -1;
 		return;
 	}
+	if (t->may_be_lost && sim.deaths > 1 && !value) {
+		/* Everybody who knew of the page is dead: it begins anew. */
+		t->value = 0;
+		t->uncertain = false;
+		return;
+	}
 	fail("page %u: node %u reads %llu, the last write was %llu", (unsigned int)key, n, (unsigned long long)value,
 	     (unsigned long long)t->value);
 }
@@ -90,10 +102,6 @@ void check_write(unsigned int n, uint64_t key, uint64_t value)
 
 	/* What it writes over must have been the last value too. */
 	check_read(n, key, sim.nodes[n].pages[key].value);
-	if (t->writer != (int)n) {
-		t->acquired = t->value;
-		t->writer = (int)n;
-	}
 	t->value = value;
 	t->may_be_lost = false;
 }
