@@ -17,6 +17,22 @@
 
 #define WORDS_SIZE ((size_t)SERVER_LOCK_WORDS * SERVER_LOCK_STRIDE)
 
+/* In /tmp anybody could have made it first, to put a socket of his own there. */
+static int check_run_dir(const char *path)
+{
+	struct stat st;
+
+	if (stat(path, &st))
+		return -errno;
+	if (!S_ISDIR(st.st_mode))
+		return -ENOTDIR;
+	if (st.st_uid != geteuid() && st.st_uid != 0) {
+		log_error("%s belongs to user %u", path, st.st_uid);
+		return -EPERM;
+	}
+	return 0;
+}
+
 /* Makes the directory and, like mkdir -p, those above it. */
 static int make_run_dir(const char *dir)
 {
@@ -32,7 +48,9 @@ static int make_run_dir(const char *dir)
 		*slash = '/';
 	}
 	/* Root's agents serve a group; anybody else's are their own. */
-	return mkdir(path, geteuid() == 0 ? 0755 : 0700) && errno != EEXIST ? -errno : 0;
+	if (mkdir(path, geteuid() == 0 ? 0755 : 0700) && errno != EEXIST)
+		return -errno;
+	return check_run_dir(path);
 }
 
 /* The lock ends with its holder, however it ends: no agent is mistaken for alive. */

@@ -121,7 +121,6 @@ static void socket_readable(uv_poll_t *handle, int status, int events)
 	struct dgram in;
 	uv_os_fd_t fd;
 
-	(void)status;
 	(void)events;
 	if (uv_fileno((uv_handle_t *)handle, &fd))
 		return;
@@ -137,8 +136,8 @@ static void socket_readable(uv_poll_t *handle, int status, int events)
 			continue;
 		take(d, &in, (size_t)size, &source);
 	}
-	/* An error stops the watch of a handle: it goes on. */
-	if (!uv_is_closing((uv_handle_t *)handle))
+	/* After an error the loop watches it no more: it goes on. */
+	if (status < 0 && !uv_is_closing((uv_handle_t *)handle))
 		uv_poll_start(handle, UV_READABLE, socket_readable);
 }
 

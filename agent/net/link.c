@@ -11,7 +11,9 @@
 #include "agent/net/link_priv.h"
 
 #define SWEEP_MS 100
-#define COMPLAINT_MS 10000 /* bad frames are logged so often at most: a stranger cannot fill the log */
+/* So many bad frames are logged in so long a time: nobody can fill the log. */
+#define COMPLAINTS_MAX 10
+#define COMPLAINT_MS 10000
 
 static struct link **link_bucket(struct net *n, link_id id)
 {
@@ -77,22 +79,27 @@ void link_end(struct link *l, bool tell)
 		n->cfg.host->link_down(n->cfg.host->ctx, l->id);
 }
 
+/* May the log be told of one more? */
+static bool complaint_allowed(struct net *n)
+{
+	uint64_t now = uv_now(n->cfg.loop);
+
+	if (now - n->complaint_ms >= COMPLAINT_MS) {
+		if (n->complaints > COMPLAINTS_MAX)
+			log_warn("%u more links were closed for such reasons", n->complaints - COMPLAINTS_MAX);
+		n->complaint_ms = now;
+		n->complaints = 0;
+	}
+	return n->complaints++ < COMPLAINTS_MAX;
+}
+
 void link_refuse(struct link *l, const char *why)
 {
-	struct net *n = l->net;
-	uint64_t now = uv_now(n->cfg.loop);
 	char text[ADDR_TEXT_MAX];
 
-	n->stats.bad_frames++;
-	if (n->complaint_ms && now - n->complaint_ms < COMPLAINT_MS && l->stranger) {
-		n->complaints_held++;
-	} else {
+	l->net->stats.bad_frames++;
+	if (complaint_allowed(l->net))
 		log_warn("link to %s closed: it %s", addr_text(&l->peer, text), why);
-		if (n->complaints_held)
-			log_warn("%u more links of strangers were closed for such reasons", n->complaints_held);
-		n->complaints_held = 0;
-		n->complaint_ms = now;
-	}
 	link_end(l, true);
 }
 

@@ -57,8 +57,8 @@ struct net {
 	uv_timer_t *sweep;   /* ends dials and strangers that take too long */
 	link_id next_accept; /* even */
 	unsigned int strangers, dialling;
-	uint64_t complaint_ms; /* when a bad frame was last logged */
-	unsigned int complaints_held;
+	uint64_t complaint_ms; /* since when complaints are counted */
+	unsigned int complaints;
 	struct net_stats stats;
 };
 
