@@ -162,6 +162,33 @@ top_is_live() {
 	END
 }
 
+# Every key of every document is a word of the manual page.
+keys_are_described() {
+	local command
+	for command in status "node list" "region list" "region show default" "lock list" \
+		"barrier list" stats "page show 0x100000000" "top -i 0.1"; do
+		# shellcheck disable=SC2086 # words
+		"$dsm" -p "$one" $command --json || return 1
+	done >"$dir/documents"
+	python3 - "$dir/documents" "$dir/events" docs/man/dsm.1 <<-'END'
+		import json, re, sys
+		def keys(d):
+		    for k, v in d.items() if isinstance(d, dict) else enumerate(d) if isinstance(d, list) else ():
+		        if isinstance(d, dict):
+		            yield k
+		        yield from keys(v)
+		found, text, decoder = set(), open(sys.argv[1]).read() + open(sys.argv[2]).read(), json.JSONDecoder()
+		while text.strip():
+		    d, end = decoder.raw_decode(text.lstrip())
+		    text = text.lstrip()[end:]
+		    found |= set(keys(d))
+		words = set(re.findall(r"[a-z_0-9]+", open(sys.argv[3]).read().split(".Sh JSON")[1]))
+		missing = sorted(found - words)
+		print("not in dsm(1):", missing, "of", len(found))
+		sys.exit(bool(missing) or len(found) < 60)
+	END
+}
+
 events_follow() {
 	local pid status
 	env --default-signal=INT "$dsm" -p "$two" events --json >"$dir/events" 2>&1 &
@@ -175,6 +202,7 @@ events_follow() {
 	check "every line is JSON" python3 -c '
 import json, sys
 for line in open(sys.argv[1]): json.loads(line)["event"]' "$dir/events"
+	check "every key is described in dsm(1)" keys_are_described
 	kill -INT "$pid"
 	wait "$pid"
 	status=$?
