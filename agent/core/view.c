@@ -266,7 +266,7 @@ static void install(struct core *c)
 	}
 	request_send_all(c);
 	asked_send_all(c);
-	if (c->leaving && (c->self->rec.state == MEMBER_ACTIVE || c->nmembers == 1))
+	if (c->leaving && (c->self->rec.state == MEMBER_ACTIVE || is_master(c) || c->nmembers == 1))
 		view_leave(c);
 }
 
@@ -514,7 +514,7 @@ void view_beat(struct core *c)
 	view_tick(c);
 	if (!is_member(c))
 		return;
-	if (c->leaving && c->self->rec.state == MEMBER_ACTIVE && !c->frozen)
+	if (c->leaving && (c->self->rec.state == MEMBER_ACTIVE || is_master(c)) && !c->frozen)
 		view_leave(c); /* the word of it may have been lost */
 	if (!is_member(c))
 		return;
@@ -530,7 +530,10 @@ void view_on_link_lost(struct core *c, const struct core_msg *m)
 	struct member *lost = member_find(c, m->nid);
 	struct member *from = member_find(c, m->src);
 
-	if (!is_member(c) || !from || view_candidate(c) != c->nid)
+	if (!is_member(c) || !from)
+		return;
+	/* Whom this node waits for missed the last view and waits for this node: one of them must begin. */
+	if (view_candidate(c) != c->nid && !(m->src == view_candidate(c) && m->epoch < c->epoch))
 		return;
 	if (m->flags & F_RESTORED) {
 		view_propose(c, "a link between two members was cut for a moment");
