@@ -21,9 +21,14 @@ pids=()
 
 finish() {
 	local pid
-	for pid in "${pids[@]}"; do
-		kill -KILL "$pid" 2>/dev/null
-	done
+	# The shell's own words on what was killed are not for the log.
+	{
+		for pid in "${pids[@]}"; do
+			kill -KILL "$pid"
+		done
+		wait
+	} 2>/dev/null
+	pids=()
 	rm -rf "$dir"
 }
 trap finish EXIT
@@ -133,5 +138,6 @@ agents_go
 programs_run
 programs_are_ended
 
+finish
 echo "$passed passed, $failed failed"
 ((failed == 0))
