@@ -438,10 +438,15 @@ void pool_rehome(struct core *c)
 		struct rec_extent *e = &c->extents.e[i];
 		struct member *home = member_find(c, e->home);
 
+		/* A home that died while it handed over: what it knew may be lost. */
+		if ((e->flags & EXTENT_MOVING) && c->someone_died)
+			e->flags = (uint16_t)((e->flags & ~EXTENT_MOVING) | EXTENT_ORPHANED);
 		if (home && home->rec.state == MEMBER_ACTIVE)
 			continue;
 		if (!home)
 			orphans += e->count;
+		else
+			e->flags |= EXTENT_MOVING;
 		home = richest(c);
 		if (!home)
 			continue;
@@ -451,6 +456,13 @@ void pool_rehome(struct core *c)
 	if (orphans)
 		act_log(c, 3, "%llu pages were at home at a dead node; those that nobody else holds are lost",
 			(unsigned long long)orphans);
+}
+
+/* Every home stands: what leaving nodes knew has arrived. */
+void pool_moved(struct core *c)
+{
+	for (size_t i = 0; i < c->extents.n; i++)
+		c->extents.e[i].flags &= (uint16_t)~EXTENT_MOVING;
 }
 
 void pool_on_request(struct core *c, const struct core_msg *m)

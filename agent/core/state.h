@@ -37,6 +37,7 @@ struct member {
 	bool resumes;	/* master: a restarted agent on its way back to this place */
 	uint32_t table_acked; /* master: newest table it is known to have */
 	bool evict;	/* master: not to be in the next view */
+	bool leaves;	/* master: asked to; LEAVING from the next view on */
 	bool gone;	/* master: left cleanly */
 	uint64_t chunks_used; /* master */
 	struct kept_reply replies[REPLIES_KEPT];
@@ -548,6 +549,7 @@ void deferred_free(struct deferred *d);
 void pool_dropped(struct core *c);
 void pool_count(struct core *c);
 void pool_rehome(struct core *c);
+void pool_moved(struct core *c);
 void pool_member_gone(struct core *c, uint16_t nid);
 void pool_restart_freeing(struct core *c);
 bool pool_has_data(const struct core *c);

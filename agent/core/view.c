@@ -283,6 +283,8 @@ static void commit(struct core *c)
 		struct member *p = c->members[i];
 
 		if (takes_part(c, p)) {
+			if (p->leaves)
+				p->rec.state = MEMBER_LEAVING;
 			recs[n++] = p->rec;
 		} else if (p->rec.state == MEMBER_JOINING) {
 			recs[n++] = p->rec; /* named so that nobody hangs up on it */
@@ -616,9 +618,9 @@ void view_on_leave(struct core *c, uint16_t nid)
 {
 	struct member *m = member_find(c, nid);
 
-	if (!m || !is_master(c) || m->rec.state != MEMBER_ACTIVE)
+	if (!m || !is_master(c) || m->rec.state != MEMBER_ACTIVE || m->leaves)
 		return;
-	m->rec.state = MEMBER_LEAVING;
+	m->leaves = true;
 	view_propose(c, "a node leaves");
 }
 
@@ -628,7 +630,7 @@ void view_on_takeover(struct core *c, const struct core_msg *m)
 
 	if (!is_member(c) || !master || m->src != c->master || c->taking_over)
 		return;
-	master->rec.state = MEMBER_LEAVING;
+	master->leaves = true;
 	c->taking_over = true;
 	c->proposing = false;
 	view_propose(c, "the master leaves");
@@ -645,6 +647,7 @@ void view_on_rebuilt(struct core *c, uint16_t nid)
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (c->members[i]->rec.state != MEMBER_JOINING && !c->members[i]->rebuilt)
 			return;
+	pool_moved(c);
 	for (size_t i = 0; i < c->nmembers; i++) {
 		struct member *p = c->members[i];
 

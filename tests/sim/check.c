@@ -18,6 +18,7 @@ struct truth {
 	int writer;	   /* node that had the right to write last, -1 */
 	bool uncertain;	   /* its writer died */
 	bool may_be_lost;
+	bool forgotten; /* no survivor knew of the page when its holder died */
 	bool allocated;
 	unsigned int allocated_by; /* node */
 };
@@ -86,7 +87,7 @@ void check_read(unsigned int n, uint64_t key, uint64_t value)
 		t->writer = -1;
 		return;
 	}
-	if (t->may_be_lost && sim.deaths > 1 && !value) {
+	if (t->may_be_lost && t->forgotten && !value) {
 		/* Everybody who knew of the page is dead: it begins anew. */
 		t->value = 0;
 		t->uncertain = false;
@@ -103,7 +104,7 @@ void check_write(unsigned int n, uint64_t key, uint64_t value)
 	/* What it writes over must have been the last value too. */
 	check_read(n, key, sim.nodes[n].pages[key].value);
 	t->value = value;
-	t->may_be_lost = false;
+	t->may_be_lost = t->forgotten = false;
 }
 
 void check_page_error(unsigned int n, uint64_t key, int err)
@@ -121,12 +122,20 @@ void check_page_error(unsigned int n, uint64_t key, int err)
 		fail("page %u is called lost at node %u, but no node died with it", (unsigned int)key, n);
 }
 
+static void mark_known(void *ctx, const struct rec_extent *e)
+{
+	bool *known = ctx;
+
+	for (uint64_t k = e->key; k < e->key + e->count && k < PAGES; k++)
+		known[k] = true;
+}
+
 /* Before its links are told. */
 void check_death(unsigned int n)
 {
 	struct node *node = &sim.nodes[n];
 	struct core_info mine, info;
-	bool others = false;
+	bool others = false, known[PAGES] = { false };
 
 	core_info_get(node->core, &mine);
 	for (unsigned int i = 0; i < NODES; i++) {
@@ -134,6 +143,7 @@ void check_death(unsigned int n)
 			continue;
 		core_info_get(sim.nodes[i].core, &info);
 		others |= info.state == CORE_MEMBER && info.cluster == mine.cluster;
+		core_each_extent(sim.nodes[i].core, mark_known, known);
 	}
 	for (uint64_t k = 0; k < PAGES; k++) {
 		struct truth *t = &truth[k];
@@ -154,6 +164,7 @@ void check_death(unsigned int n)
 			t->may_be_lost = true; /* the others may be giving way to its write */
 		if (alive)
 			continue;
+		t->forgotten |= !known[k];
 		t->may_be_lost = true; /* its home may have been there, or bytes on their way */
 		if (t->writer >= 0 && !sim.nodes[t->writer].up)
 			t->uncertain = true;
