@@ -108,6 +108,8 @@ void seek_became_member(struct core *c)
 	c->resuming = false;
 	c->promised = c->epoch;
 	c->frozen = false;
+	for (size_t i = 0; i < c->nlinks; i++) /* nobody beats for a newcomer */
+		c->links[i].heard = c->now;
 	for (size_t i = 0; i < c->nmembers; i++) /* what was out of reach while joining counts from now */
 		if (c->members[i] != c->self && !c->members[i]->link)
 			c->members[i]->lost_at = c->now;

@@ -160,7 +160,7 @@ void check_death(unsigned int n)
 				fail("node %u left cleanly with the only copy of page %u", n, (unsigned int)k);
 			continue;
 		}
-		if (node->pages[k].prot != PAGE_INVALID)
+		if (node->pages[k].prot != PAGE_INVALID || node->pages[k].stash)
 			t->may_be_lost = true; /* the others may be giving way to its write */
 		if (alive)
 			continue;
