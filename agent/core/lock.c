@@ -392,7 +392,8 @@ void lock_report(struct core *c)
 
 		if (c->state == CORE_LEAVING && (w == LOCK_WORD_FREE || w == LOCK_WORD_DEAD) &&
 		    word_cas(l, w, LOCK_WORD_ABSENT)) { /* the token stays with those who stay */
-			recs[k++] = (struct rec_lock){ .id = l->id, .flags = w == LOCK_WORD_DEAD ? F_OWNER_DEAD : 0 };
+			recs[k++] = (struct rec_lock){ .id = l->id };
+			l->gave_dead = w == LOCK_WORD_DEAD; /* told below, in this view and the next */
 		} else if (w != LOCK_WORD_ABSENT) {
 			recs[k++] = (struct rec_lock){ .id = l->id, .kind = LOCK_TOKEN_HELD };
 		} else if (l->head) {
