@@ -229,7 +229,8 @@ static void settle_stashes(struct core *c)
 		struct page *p = page_get(c, s->key);
 		struct member *who = member_find(c, s->nid);
 
-		if (p->owner || sharer_next(p, 0) >= 0 || !who) {
+		/* Older than what somebody was seen to have: that died, and this is not the page any more. */
+		if (p->owner || sharer_next(p, 0) >= 0 || !who || s->ver < p->dir_ver) {
 			forget(c, s->nid, s->key);
 			continue;
 		}
