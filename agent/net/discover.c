@@ -195,6 +195,18 @@ static bool is_v6_lan(const struct ifaddrs *i)
 	       !(i->ifa_flags & IFF_LOOPBACK) && IN6_IS_ADDR_LINKLOCAL(&in6->sin6_addr);
 }
 
+/*
+ * Link-local addresses are for networks that have no others: a node known by
+ * one cannot be dialled by who knows the cluster by another interface.
+ */
+static bool has_v4(const struct ifaddrs *all, const char *name)
+{
+	for (const struct ifaddrs *i = all; i; i = i->ifa_next)
+		if (is_v4_lan(i) && !strcmp(i->ifa_name, name))
+			return true;
+	return false;
+}
+
 static void broadcast_v4(struct discover *d, in_addr_t to, const struct core_msg *msg, const void *recs)
 {
 	struct sockaddr_in sa = {
@@ -230,7 +242,7 @@ void discover_broadcast(struct discover *d, const struct core_msg *msg, const vo
 		if (is_v4_lan(i)) {
 			any_v4 = true;
 			broadcast_v4(d, ((struct sockaddr_in *)(void *)i->ifa_broadaddr)->sin_addr.s_addr, msg, recs);
-		} else if (is_v6_lan(i)) {
+		} else if (is_v6_lan(i) && !has_v4(all, i->ifa_name)) {
 			broadcast_v6(d, ((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_scope_id, msg, recs);
 		}
 	}

@@ -103,6 +103,14 @@ void link_refuse(struct link *l, const char *why)
 	link_end(l, true);
 }
 
+static void link_unreachable(struct link *l, int err)
+{
+	char text[ADDR_TEXT_MAX];
+
+	log_debug("cannot reach %s: %s", addr_text(&l->peer, text), strerror(err));
+	link_end(l, true);
+}
+
 static void link_connected(struct link *l)
 {
 	struct net *n = l->net;
@@ -112,10 +120,7 @@ static void link_connected(struct link *l)
 	if (getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &err, &len))
 		err = errno;
 	if (err) {
-		char text[ADDR_TEXT_MAX];
-
-		log_debug("cannot reach %s: %s", addr_text(&l->peer, text), strerror(err));
-		link_end(l, true);
+		link_unreachable(l, err);
 		return;
 	}
 	l->state = LINK_UP;
@@ -174,7 +179,7 @@ static void net_sweep(uv_timer_t *timer)
 		for (l = n->buckets[i]; l; l = next) {
 			next = l->next;
 			if (l->state == LINK_DIALLING && now - l->born_ms >= NET_DIAL_MS)
-				link_end(l, true);
+				link_unreachable(l, ETIMEDOUT);
 			else if (l->stranger && now - l->born_ms >= NET_STRANGER_MS)
 				link_refuse(l, "says nothing");
 		}
@@ -227,7 +232,7 @@ void net_connect(struct net *n, link_id id, const struct core_addr *addr)
 	l->state = LINK_DIALLING;
 	n->dialling++;
 	if (connect(fd, (struct sockaddr *)&sa, len) && errno != EINPROGRESS) {
-		link_end(l, true);
+		link_unreachable(l, errno);
 		return;
 	}
 	link_poll(l);

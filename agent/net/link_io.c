@@ -15,6 +15,18 @@ void link_buffers_free(struct link *l)
 	l->tx = NULL;
 }
 
+/* At level debug the log follows who is a member, and why; pages and locks would fill it. */
+static void trace(const struct link *l, const char *way, const struct core_msg *m)
+{
+	char text[ADDR_TEXT_MAX];
+
+	if (m->type >= MSG_PAGE_REQUEST || m->type == MSG_HEARTBEAT || log_level_get() > LOG_LEVEL_DEBUG)
+		return;
+	log_debug("%s %s (%u): %s flags %x src %u epoch %u nid %u %u arg %u records %u", way,
+		  addr_text(&l->peer, text), l->id, wire_type_name(m->type), m->flags, m->src, m->epoch, m->nid,
+		  m->nid2, m->arg, m->nrecs);
+}
+
 /* --- out --- */
 
 /* Room for @need more bytes at the tail, moving or growing what is queued. */
@@ -100,6 +112,7 @@ void *net_send(struct net *n, link_id id, const struct core_msg *msg, const void
 	l->tx_tail += size;
 	l->tx_seq++;
 	n->stats.msgs_out++;
+	trace(l, "to", msg);
 	link_mark_dirty(l);
 	return at + sizeof(header) + sizeof(*msg) + recs_size;
 }
@@ -201,6 +214,7 @@ static bool link_take_frame(struct link *l)
 	l->rx_seq++;
 	l->rx_head += sizeof(*h) + h->length;
 	n->stats.msgs_in++;
+	trace(l, "from", m);
 	wire_recs_scope(m, recs, l->peer.scope);
 	n->cfg.host->message(n->cfg.host->ctx, l->id, m, recs, recs + m->nrecs * core_msg_rec_size(m->type));
 	return l->state == LINK_UP;

@@ -209,9 +209,24 @@ static uint16_t free_port(void)
 	return ntohs(sa.sin_port);
 }
 
+/* At the end of the program too, for who does not close. */
+static void remove_files(void)
+{
+	char command[128];
+
+	snprintf(command, sizeof(command), "rm -rf %s", rig.run_dir);
+	if (*rig.run_dir && system(command))
+		perror(command);
+	*rig.run_dir = '\0';
+}
+
 void rig_open(void)
 {
+	static bool registered;
+
 	memset(&rig, 0, sizeof(rig));
+	if (!registered)
+		registered = !atexit(remove_files);
 	log_level_set(LOG_LEVEL_ERROR + 1);
 	strcpy(rig.run_dir, "/tmp/dsm-rig-XXXXXX");
 	assert(mkdtemp(rig.run_dir));
@@ -260,14 +275,6 @@ void rig_stop(unsigned int i)
 	rig.running[i] = false;
 	agent_stop(&rig.agent[i]);
 	rig_turn();
-}
-
-static void remove_files(void)
-{
-	char command[128];
-
-	snprintf(command, sizeof(command), "rm -rf %s", rig.run_dir);
-	assert(!system(command));
 }
 
 void rig_close(void)
