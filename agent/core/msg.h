@@ -84,7 +84,7 @@ enum core_msg_type {
 	MSG_OWNERSHIP = 47,	 /* requester -> old owner: got it, forget your stash */
 	MSG_PAGE_ERROR = 48,	 /* home -> requester: arg: errno */
 	MSG_PAGE_RESTORE = 49,	 /* home -> holder of a stash, in a rebuild: yours is the last copy */
-	MSG_PAGE_FORGET = 50,	 /* home -> holder, in a rebuild: your copy or stash is old, drop it */
+	MSG_PAGE_FORGET = 50,	 /* home -> holder, in a rebuild: your copy (F_DATA: stash) of ver or older is worth nothing, drop it */
 	MSG_PAGE_QUERY = 51,	 /* a: ticket. What does the directory say? */
 	MSG_PAGE_INFO = 52,	 /* a: ticket, nid: owner or 0, arg: sharers, ver; b: state */
 

@@ -105,12 +105,15 @@ void rebuild_report(struct core *c)
 
 /* --- listening --- */
 
-static void forget(struct core *c, uint16_t nid, page_key key)
+/* What was reported as ver, a copy or a stash; by the time this is heard there may be a newer one. */
+static void forget(struct core *c, uint16_t nid, page_key key, uint32_t ver, bool stash)
 {
 	struct core_msg m = msg_new(c, MSG_PAGE_FORGET);
 
 	m.key = key;
 	m.count = 1;
+	m.ver = ver;
+	m.flags = stash ? F_DATA : 0;
 	msg_send_page(c, nid, &m, DATA_NONE);
 }
 
@@ -121,18 +124,18 @@ static void forget_sharers(struct core *c, page_key key, struct page *p)
 
 		sharer_clear(p, (unsigned int)i);
 		if (m)
-			forget(c, m->rec.nid, key);
+			forget(c, m->rec.nid, key, p->dir_ver, false);
 	}
 }
 
 static void hold_modified(struct core *c, page_key key, struct page *p, struct member *from, uint32_t ver)
 {
 	if (p->owner && p->dir_ver > ver) {
-		forget(c, from->rec.nid, key);
+		forget(c, from->rec.nid, key, ver, false);
 		return;
 	}
 	if (p->owner)
-		forget(c, p->owner, key);
+		forget(c, p->owner, key, p->dir_ver, false);
 	forget_sharers(c, key, p);
 	p->owner = from->rec.nid;
 	p->dir_ver = ver > p->dir_ver ? ver : p->dir_ver;
@@ -144,7 +147,7 @@ static void hold_shared(struct core *c, page_key key, struct page *p, struct mem
 	bool others = sharer_next(p, 0) >= 0;
 
 	if (p->owner || (ver && others && ver < p->dir_ver)) {
-		forget(c, from->rec.nid, key);
+		forget(c, from->rec.nid, key, ver, false);
 		return;
 	}
 	if (ver > p->dir_ver) {
@@ -231,7 +234,7 @@ static void settle_stashes(struct core *c)
 
 		/* Older than what somebody was seen to have: that died, and this is not the page any more. */
 		if (p->owner || sharer_next(p, 0) >= 0 || !who || s->ver < p->dir_ver) {
-			forget(c, s->nid, s->key);
+			forget(c, s->nid, s->key, s->ver, true);
 			continue;
 		}
 		sharer_set(p, who->index);

@@ -225,6 +225,16 @@ void revoke_on_restore(struct core *c, const struct core_msg *m)
 
 void revoke_on_forget(struct core *c, const struct core_msg *m)
 {
-	for (uint32_t i = 0; i < m->count; i++)
-		page_drop(c, m->key + i, page_get(c, m->key + i));
+	for (uint32_t i = 0; i < m->count; i++) {
+		struct page *p = page_get(c, m->key + i);
+
+		if (p->ver > m->ver)
+			continue;
+		if (!(m->flags & F_DATA)) {
+			page_drop(c, m->key + i, p);
+		} else if (p->flags & P_STASH) {
+			p->flags &= (uint8_t)~P_STASH;
+			act_page(c, ACT_STASH_DROP, m->key + i, false, 0, 0, 0, 0);
+		}
+	}
 }

@@ -50,7 +50,7 @@ static const struct wire_rule rules[MSG_TYPES] = {
 	[MSG_OWNERSHIP] = { "OWNERSHIP", RUN | W_VER | W_A, 0, .run_max = CORE_MSG_PAGES },
 	[MSG_PAGE_ERROR] = { "PAGE_ERROR", RUN | W_A | W_ARG, F_WRITE, .run_max = CORE_MSG_PAGES },
 	[MSG_PAGE_RESTORE] = { "PAGE_RESTORE", RUN | W_VER, 0, .run_max = RUN_ANY },
-	[MSG_PAGE_FORGET] = { "PAGE_FORGET", RUN | W_VER, 0, .run_max = RUN_ANY },
+	[MSG_PAGE_FORGET] = { "PAGE_FORGET", RUN | W_VER, F_DATA, .run_max = RUN_ANY },
 	[MSG_PAGE_QUERY] = { "PAGE_QUERY", RUN | W_A },
 	[MSG_PAGE_INFO] = { "PAGE_INFO", RUN | W_A | W_NID | W_ARG | W_VER | W_B },
 
