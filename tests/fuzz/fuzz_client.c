@@ -45,11 +45,15 @@ static void check_still_serving(void)
 	close(s);
 }
 
-/* LEAVE, and the end of an owner, are right to end the agent: they are not for this test. */
-static int ends_the_agent(const struct client_req *req, size_t size)
+/*
+ * LEAVE, and the end of an owner, are right to end the agent, and a log level would
+ * have it tell of every bad packet: they are not for this test.
+ */
+static int is_left_out(const struct client_req *req, size_t size)
 {
 	return size >= sizeof(*req) &&
-	       (req->type == CLIENT_LEAVE || (req->type == CLIENT_HELLO && (req->id & HELLO_OWNER)));
+	       (req->type == CLIENT_LEAVE || req->type == CLIENT_LOG_LEVEL ||
+		(req->type == CLIENT_HELLO && (req->id & HELLO_OWNER)));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
@@ -60,7 +64,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (!rig.running[0])
 		start_agent();
 	memcpy(&req, data, size < sizeof(req) ? size : sizeof(req));
-	if (!size || ends_the_agent(&req, size))
+	if (!size || is_left_out(&req, size))
 		return 0;
 	if (*s < 0)
 		*s = turn & 64 ? rig_session(0, HELLO_PROGRAM, NULL) : rig_connect(0);
