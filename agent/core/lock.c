@@ -396,7 +396,7 @@ void lock_report(struct core *c)
 			l->gave_dead = w == LOCK_WORD_DEAD; /* told below, in this view and the next */
 		} else if (w != LOCK_WORD_ABSENT) {
 			recs[k++] = (struct rec_lock){ .id = l->id, .kind = LOCK_TOKEN_HELD };
-		} else if (l->head) {
+		} else if (l->head && !l->requested) {
 			l->requested = true;
 			recs[k++] = (struct rec_lock){ .id = l->id, .kind = LOCK_TOKEN_WANTED };
 		} else if (is_master(c)) {

@@ -148,13 +148,16 @@ static void serve(struct core *c, struct rwlock *l)
 
 static struct rw_entry *entry_add(struct rwlock *l, uint16_t nid, uint64_t ticket, bool write)
 {
-	struct rw_entry *e = core_alloc(sizeof(*e)), **at = &l->head;
+	struct rw_entry *e, **at;
 
+	/* A request and a report of it may cross in a view change. */
+	for (at = &l->head; *at; at = &(*at)->next)
+		if ((*at)->nid == nid && (*at)->ticket == ticket)
+			return *at;
+	e = core_alloc(sizeof(*e));
 	e->nid = nid;
 	e->ticket = ticket;
 	e->write = write;
-	while (*at)
-		at = &(*at)->next;
 	*at = e;
 	return e;
 }
