@@ -42,7 +42,7 @@ lint_words() {
 # A function fits a screen, a file a sitting.
 lint_sizes() {
 	sources '*.c' '*.h' '*.py' '*.sh' | xargs wc -l |
-		awk '$2 != "total" && $1 > 500 { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }' || return 1
+		awk '$2 != "total" && $1 > 600 { print $2 ": " $1 " lines"; bad = 1 } END { exit bad }' || return 1
 	sources '*.c' | xargs ctags --fields=+ne --kinds-c=f -f - | awk -F'\t' '
 		{ s = e = 0
 		  for (i = 4; i <= NF; i++) { if ($i ~ /^line:/) s = substr($i, 6); if ($i ~ /^end:/) e = substr($i, 5) }
@@ -66,7 +66,7 @@ lint_shell() {
 	local files
 	mapfile -t files < <(sources '*.sh' .ci/run 'tests/vm/*' '*.bash' |
 		while read -r f; do head -n 1 "$f" | grep -qE '^#!.*\b(ba)?sh\b' && echo "$f"; done)
-	shellcheck "${files[@]}"
+	shellcheck -x -e SC1091 "${files[@]}"
 }
 
 lint_python() {
@@ -87,16 +87,23 @@ lint_tidy() {
 	return $bad
 }
 
-# The kernel's own checker, from Debian's linux-source package.
+# The kernel's own checker, from Debian's linux-source package. Headers for user space
+# have neither BIT() nor static_assert().
 lint_checkpatch() {
-	local tree
-	tree=$(tests/vm/kernel-source.sh 6.1) || return 1
-	sources 'kmod/*.c' 'kmod/*.h' 'uapi/*.h' |
-		xargs "$tree/scripts/checkpatch.pl" --no-tree --strict --file --terse --no-summary \
-			--max-line-length=100 --ignore FILE_PATH_CHANGES,LINUX_VERSION_CODE
+	local tree bad=0
+	tree=$(tests/vm/kernel-source.sh) || return 1
+	local check=("$tree/scripts/checkpatch.pl" --no-tree --strict --file --terse --no-summary
+		--max-line-length=100)
+	sources 'kmod/*.c' 'kmod/*.h' |
+		xargs "${check[@]}" --ignore FILE_PATH_CHANGES,LINUX_VERSION_CODE || bad=1
+	sources 'uapi/*.h' | xargs "${check[@]}" --ignore BIT_MACRO,CAMELCASE || bad=1
+	return $bad
 }
 
-lint_sparse() { tests/vm/build-module.sh 6.1 C=2 W=1; }
+lint_sparse() {
+	tests/vm/build-module.sh 6.1 C=2 W=1 >"$logs/sparse.raw" 2>&1 || { cat "$logs/sparse.raw"; return 1; }
+	! grep -E '(warning|error):' "$logs/sparse.raw"
+}
 
 checks=("$@")
 [ $# -gt 0 ] || checks=(spdx words sizes headers shell python man format tidy checkpatch sparse)

@@ -93,7 +93,7 @@ vm_boot() {
 		-smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-512M}" -nodefaults -no-user-config \
 		-display none -serial stdio -no-reboot -kernel "$VM_DIR/$series/vmlinuz" \
 		-initrd "$initramfs" -append "console=ttyS0 quiet panic=-1 ${VM_APPEND:-}" "$@" \
-		</dev/null 2>&1 | tr -d '\r' >"$log"
+		</dev/null 2>&1 | sed -u 's/\r*$//; s/\r/\n/g' >"$log"
 	status=${PIPESTATUS[0]}
 	[ "$status" != 124 ] && [ "$status" != 137 ] || return 124
 	status=$(sed -n 's/^vm-exit: \([0-9]*\)$/\1/p' "$log" | tail -n 1)

@@ -24,6 +24,7 @@ vm_suites() {
 
 # Where this machine gets Debian from, and the key that signs it.
 vm_mirror() {
+	# shellcheck disable=SC2016 # apt's own variable
 	apt-get indextargets --format '$(REPO_URI)' 'Created-By: Packages' 'Label: Debian' |
 		head -n 1
 }
