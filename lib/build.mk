@@ -35,3 +35,6 @@ test_lib_SRCS := tests/unit/test_lib.c
 test_lib_LIBS := cmocka
 test_lib_DEPS := $(B)/libdsm.a
 $(B)/test_lib: | $(B)/dsmd
+
+TOOLS += uffd_pager
+uffd_pager_SRCS := tests/bench/uffd_pager.c $(UFFD_PAGER_SRCS)
