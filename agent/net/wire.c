@@ -142,7 +142,7 @@ static bool holding_ok(const struct rec_holding *r)
 
 static bool lock_ok(const struct rec_lock *r)
 {
-	return r->kind >= LOCK_TOKEN_HELD && r->kind <= LOCK_RW_WANTED && !(r->flags & ~F_FLAGS_ALL);
+	return r->kind <= LOCK_RW_WANTED && !(r->flags & ~F_FLAGS_ALL);
 }
 
 static bool rec_ok(enum wire_rec kind, const void *rec)

@@ -22,7 +22,7 @@ static const struct wire_rule rules[MSG_TYPES] = {
 	[MSG_LINK_LOST] = { "LINK_LOST", W_NID, F_RESTORED },
 	[MSG_LEAVE] = { "LEAVE" },
 	[MSG_LEAVE_OK] = { "LEAVE_OK" },
-	[MSG_EVICTED] = { "EVICTED", W_ARG },
+	[MSG_EVICTED] = { "EVICTED", W_ARG | W_A },
 	[MSG_DISSOLVE] = { "DISSOLVE", 0, 0, REC_ADDR, 1 },
 	[MSG_TAKEOVER] = { "TAKEOVER", W_NID | W_ARG | W_A | W_B },
 

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agent/net/wire.h"
 #include "tests/sim/sim.h"
 
 struct wire {
@@ -173,6 +174,17 @@ void net_connect(unsigned int from, link_id link, const struct core_addr *to)
 	nwires++;
 }
 
+/* What the wire would refuse, no core may say. */
+static void check_wire(unsigned int from, const struct core_action *a)
+{
+	struct wire_header header;
+	struct wire_error error;
+
+	wire_seal(&header, &a->msg, a->type == ACT_DATAGRAM ? 0 : 1);
+	if (!wire_body_check(&header, &a->msg, a->recs, &error))
+		fail("node %u says what the wire refuses: %s", from, error.text);
+}
+
 void net_send(unsigned int from, const struct core_action *a)
 {
 	size_t size = core_msg_rec_size(a->msg.type) * a->msg.nrecs;
@@ -183,6 +195,7 @@ void net_send(unsigned int from, const struct core_action *a)
 
 	if (side < 0 || wires[w].cut || !wires[w].open[side])
 		return;
+	check_wire(from, a);
 	at = sim.now + delay();
 	if (at <= wires[w].last[!side]) /* a link keeps order */
 		at = wires[w].last[!side] + 1;
@@ -214,6 +227,7 @@ void net_send(unsigned int from, const struct core_action *a)
 
 void net_datagram(unsigned int from, const struct core_action *a)
 {
+	check_wire(from, a);
 	for (unsigned int to = 0; to < NODES; to++) {
 		size_t size = core_msg_rec_size(a->msg.type) * a->msg.nrecs;
 		struct item *it;
