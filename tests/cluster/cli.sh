@@ -13,7 +13,7 @@ fi
 B=$PWD/${BUILD:-build/release}
 dsm=$B/dsm puppet=$B/puppet
 here=$PWD/tests/cluster
-dir=$(mktemp -d)
+dir=$(mktemp -d /tmp/dsm-cli-XXXXXX)
 export DSM_RUNDIR=$dir LC_ALL=C
 unset DSM_PORT DSM_CLUSTER DSM_JOIN DSM_PAGER
 passed=0 failed=0
@@ -117,7 +117,10 @@ while len(held) < int(sys.argv[1]):
         held.append(s)
     except OSError:
         pass
-print(*[s.getsockname()[1] for s in held])' "$1"
+ports = [s.getsockname()[1] for s in held]
+for s in held:
+    s.close() # before anybody hears of them
+print(*ports)' "$1"
 }
 
 # shellcheck source=tests/cluster/cli_agent.sh

@@ -234,7 +234,7 @@ agents_go() {
 	exec {to_first}>&- {to_second}>&-
 	"$dsm" -p "$two" events >"$dir/events" 2>"$dir/events.err" &
 	pid=$!
-	until_true 5 test -s "$dir/events"
+	check "events are followed" until_true 10 test -s "$dir/events"
 	check "node leave" json 'd["left"]' -p "$two" node leave
 	check "its agent ends" until_true 10 bash -c "! kill -0 $agent_two 2>/dev/null"
 	check "the other one knows" until_true 10 members "$one" 1
@@ -243,7 +243,7 @@ agents_go() {
 	wait "$pid"
 	status=$?
 	check "events end with 3 when the agent goes" test "$status" = 3
-	check "and say so" grep -q "went away" "$dir/events.err"
+	check "and say so" bash -c "cat '$dir/events.err'; grep -q 'went away' '$dir/events.err'"
 	kill -STOP "$agent_one"
 	check "an agent that hangs is 3" gives 3 "does not answer" -p "$one" status
 	kill -KILL "$agent_one"
