@@ -44,7 +44,7 @@ struct dsm_options {
 	uint16_t port;	     /**< of the node's agent; 0: DSM_PORT, else 9900 */
 	uint16_t flags;	     /**< DSM_OPEN_* */
 	uint32_t timeout_ms; /**< for the agent to start and to join; 0: 30 seconds */
-	uint64_t chunks;     /**< donated by an agent started here; 0: DSM_CHUNKS, else 16384 */
+	uint64_t chunks;     /**< donated by an agent started here; 0: DSM_CHUNKS, else 65536 */
 	const char *rundir;  /**< directory of the agents' sockets; NULL: DSM_RUNDIR and so on, see libdsm(3) */
 };
 

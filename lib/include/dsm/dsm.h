@@ -74,7 +74,7 @@ typedef struct dsm_global_page {
  * Join the cluster. @argv[1] is the TCP port of the node on this machine,
  * @argv[2] how many 4 KiB chunks it donates to the pool (a plain number, or a
  * size like 512M). Missing ones come from DSM_PORT and DSM_CHUNKS, else are
- * 9900 and 16384.
+ * 9900 and 256 MiB.
  *
  * Where an agent serves that port already, the program uses it and @argv[2]
  * means nothing. Else an agent is started that lives as long as the program.
