@@ -351,9 +351,9 @@ static void on_table(struct core *c, struct link *l, const struct core_msg *m, c
 	flush_early(c);
 }
 
-static void on_evicted(struct core *c, struct link *l, const struct core_msg *m)
+static void on_evicted(struct core *c, const struct core_msg *m)
 {
-	if (!c->cluster || l->cluster != c->cluster || m->arg <= c->epoch)
+	if (!c->cluster || m->a != c->cluster || m->arg <= c->epoch)
 		return;
 	if (c->state == CORE_JOINING)
 		seek_start(c);
@@ -390,7 +390,7 @@ static bool on_open_msg(struct core *c, struct link *l, const struct core_event 
 		admit_on_ready(c, l);
 		return true;
 	case MSG_EVICTED:
-		on_evicted(c, l, m);
+		on_evicted(c, m);
 		return true;
 	default:
 		return false;

@@ -162,6 +162,7 @@ void link_on_hello(struct core *c, struct link *l, const struct core_msg *m)
 	}
 	if (link_is_stranger(c, l)) {
 		no.arg = c->epoch;
+		no.a = c->cluster;
 		msg_send_link(c, l->id, &no, NULL);
 		link_close(c, l->id);
 		return;

@@ -52,7 +52,7 @@ enum core_msg_type {
 	MSG_LINK_LOST = 14,   /* nid: the peer that cannot be reached; F_RESTORED: was lost, is back */
 	MSG_LEAVE = 15,	      /* "I want to go" */
 	MSG_LEAVE_OK = 16,    /* "you hold nothing any more: go" */
-	MSG_EVICTED = 17,     /* "you are not in our view any more", arg: our epoch */
+	MSG_EVICTED = 17,     /* "you are not in our view any more", arg: our epoch, a: cluster id */
 	MSG_DISSOLVE = 18,    /* cluster without data joins another: rec addr of the other's master */
 	MSG_TAKEOVER = 19,    /* leaving master to its successor */
 	MSG_TABLE_ACK = 20,	 /* member -> master. arg: table version it knows now */

@@ -413,7 +413,7 @@ void seek_on_table(struct core *c, struct link *l, const struct core_msg *m, con
 	if (active) {
 		act_log(c, 1, "node %u of cluster %016llx, epoch %u", c->nid, (unsigned long long)c->cluster, c->epoch);
 		for (size_t i = 0; i < c->nmembers; i++)
-			c->members[i]->resync = false;
+			c->members[i]->resync = c->members[i] != c->self && !c->members[i]->link;
 		seek_became_member(c);
 		return;
 	}

@@ -218,6 +218,7 @@ static void part_with(struct core *c, struct member *m)
 	struct core_msg no = msg_new(c, MSG_EVICTED);
 
 	no.arg = c->epoch;
+	no.a = c->cluster;
 	if (m->link) {
 		msg_send_link(c, m->link, &no, NULL);
 		link_close(c, m->link);
@@ -279,6 +280,7 @@ static void commit(struct core *c)
 	size_t n = 0;
 
 	c->someone_died = false;
+	c->epoch = c->proposal; /* who is left out is told of the view that it is not in */
 	for (size_t i = 0; i < c->nmembers; i++) {
 		struct member *p = c->members[i];
 
@@ -298,7 +300,6 @@ static void commit(struct core *c)
 			i--;
 		}
 	}
-	c->epoch = c->proposal;
 	c->master = c->nid;
 	c->table_version++;
 	pool_rehome(c);
@@ -541,7 +542,7 @@ void view_on_link_lost(struct core *c, const struct core_msg *m)
 		view_propose(c, "a link between two members was cut for a moment");
 		return;
 	}
-	if (!lost || lost == c->self)
+	if (!lost || lost == c->self || lost->rec.state == MEMBER_JOINING)
 		return;
 	/* The two cannot both stay: the younger goes. */
 	if (lost->rec.nid < from->rec.nid && lost->link)
