@@ -3,6 +3,8 @@
 #include <poll.h>
 #include <signal.h>
 #include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -44,13 +46,21 @@ void screen_close(void)
 	tcsetattr(STDIN_FILENO, TCSANOW, &before);
 }
 
-void screen_begin(void)
+void screen_show(const char *text)
 {
-	fputs("\033[H\033[2J", stdout);
-}
+	struct winsize size = { .ws_row = 24, .ws_col = 80 };
+	int rows, width, len;
 
-void screen_end(void)
-{
+	if (ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) < 0 || !size.ws_row || !size.ws_col)
+		size = (struct winsize){ .ws_row = 24, .ws_col = 80 };
+	width = size.ws_col;
+	fputs("\033[H\033[2J", stdout);
+	/* A line that wraps or a row that scrolls would spoil the picture. */
+	for (rows = size.ws_row - 1; *text && rows > 0; rows--) {
+		len = (int)strcspn(text, "\n");
+		printf("%.*s\n", len < width ? len : width, text);
+		text += len + (text[len] == '\n');
+	}
 	fflush(stdout);
 }
 

@@ -9,9 +9,8 @@
 int screen_open(void);
 void screen_close(void);
 
-/* Between the two, what goes to stdout replaces the last picture. */
-void screen_begin(void);
-void screen_end(void);
+/* @text replaces the last picture, as much of it as the terminal has room for. */
+void screen_show(const char *text);
 
 /* Waits for a key; true when it was q, Ctrl-C came, or the terminal is gone. False after @ms. */
 bool screen_wait(int ms);

@@ -214,6 +214,26 @@ static int top_once(struct top *top)
 	return CLI_OK;
 }
 
+static int top_picture(const struct top *top)
+{
+	char *text = NULL;
+	size_t size;
+	FILE *out = open_memstream(&text, &size);
+
+	if (!out)
+		return -1;
+	fprintf(out, "dsm top   %s   every %.1f s   rates are per second   q quits\n\n",
+		top->cli->rundir, top->interval);
+	top_table(top, out);
+	if (fclose(out)) {
+		free(text);
+		return -1;
+	}
+	screen_show(text);
+	free(text);
+	return 0;
+}
+
 static int top_live(struct top *top)
 {
 	int64_t next;
@@ -222,11 +242,10 @@ static int top_live(struct top *top)
 		return cli_error(CLI_FAILED, "the terminal cannot be set: %s", strerror(errno));
 	for (;;) {
 		agents_look(top);
-		screen_begin();
-		printf("dsm top   %s   every %.1f s   rates are per second   q quits\n\n",
-		       top->cli->rundir, top->interval);
-		top_table(top, stdout);
-		screen_end();
+		if (top_picture(top) < 0) {
+			screen_close();
+			return cli_error(CLI_FAILED, "top: no memory");
+		}
 		next = clock_ms() + (int64_t)(top->interval * 1000);
 		if (screen_wait((int)(next - clock_ms())))
 			break;

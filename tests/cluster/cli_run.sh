@@ -70,6 +70,12 @@ sys.exit(not (r.returncode == 125 and \"port %d is in use\" % port in r.stderr))
 		'$dsm' run -n 1 -- true 2>'$dir/err'; [ \$? = 125 ] && grep -q '/no/dsmd' '$dir/err'"
 	check "bad chunks are the agent's to refuse" run_gives 125 -n 1 --chunks many -- true
 	check "and it says so" grep -q 'many' "$dir/err"
+	check "the README's program is C" bash -c "
+		sed -n '/^\`\`\`c\$/,/^\`\`\`\$/p' README.md | sed '/^\`\`\`/d' >'$dir/first.c' &&
+		cc -Wall -Wextra -Werror -Ilib/include -o '$dir/first' '$dir/first.c' ${SANITIZE-} \
+			'$B/libdsm.a' -pthread"
+	check "and runs" run_gives 0 -n 3 -- "$dir/first" %p 1024
+	check "as it says" lines_are "[1] node 1 of 3: 3" "[2] node 2 of 3: 3" "[3] node 3 of 3: 3"
 	check "nothing is left behind" until_true 5 nothing_left
 }
 
