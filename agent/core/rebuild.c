@@ -233,7 +233,8 @@ static void settle_stashes(struct core *c)
 		struct member *who = member_find(c, s->nid);
 
 		/* Older than what somebody was seen to have: that died, and this is not the page any more. */
-		if (p->owner || sharer_next(p, 0) >= 0 || !who || s->ver < p->dir_ver) {
+		if (p->owner || sharer_next(p, 0) >= 0 || !who || s->ver < p->dir_ver ||
+		    (p->flags & P_LOST)) {
 			forget(c, s->nid, s->key, s->ver, true);
 			continue;
 		}
