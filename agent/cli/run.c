@@ -254,6 +254,7 @@ static int nodes_make(struct run *run)
 		return cli_error(RUN_NO_NODE, "run: no memory");
 	for (i = 0; i < run->count; i++) {
 		run->nodes[i].number = i + 1;
+		run->nodes[i].network = -1;
 		run_stream_init(&run->nodes[i].out, false, "");
 		run_stream_init(&run->nodes[i].err, true, "");
 		run_stream_init(&run->nodes[i].log, true, "");
@@ -288,6 +289,8 @@ int run_all(struct run *run)
 	code = run_find_programs(run);
 	if (!code)
 		code = nodes_make(run);
+	if (!code && run->netns)
+		code = run_network_open(run);
 	if (!code)
 		code = run_choose_ports(run);
 	if (!code)

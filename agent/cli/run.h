@@ -36,7 +36,7 @@ enum run_exit {
 struct run_stream {
 	int fd; /* -1: closed */
 	bool to_stderr;
-	const char *label; /* after the node's number: "" or "dsmd: " */
+	const char *label; /* stands after the node's number */
 	size_t used;
 	char line[RUN_LINE_MAX];
 };
@@ -45,6 +45,7 @@ struct run_node {
 	unsigned int number; /* 1..N; the cluster gives the same node id */
 	uint16_t port;
 	pid_t agent, program;		 /* 0: not started, or reaped */
+	int network;			 /* descriptor of its network namespace, -1: ours */
 	bool agent_failed;		 /* ended without being asked */
 	struct run_stream out, err, log; /* of the program; of the agent */
 };
@@ -55,6 +56,7 @@ struct run {
 	const char *pager, *chunks, *log_level; /* NULL: the agent's default */
 	uint64_t base_port;			/* 0: look for free ones */
 	double timeout, grace;			/* seconds; timeout 0: none */
+	bool netns;				/* a network namespace for each node */
 	char **argv;				/* PROGRAM ARGS */
 
 	char dir[80];	  /* private, holds the agents' sockets */
@@ -62,6 +64,7 @@ struct run {
 	char dsmd[4096];  /* the agent's program */
 	int guard;	  /* pipe to the guard, -1: none yet */
 	int signals;	  /* signalfd */
+	int bridge;	  /* descriptor of the namespace that connects the nodes, -1: none */
 	struct run_node *nodes;
 
 	bool stopping;	 /* the agents were asked to end */
@@ -85,6 +88,14 @@ void run_stop_agents(struct run *run);
  */
 pid_t run_fork(struct run *run, int deathsig, int in, struct run_stream *out,
 	       struct run_stream *err);
+
+/* run_network.c */
+/* Makes a namespace for each node; we are in that of the bridge afterwards. 0 or an exit code. */
+int run_network_open(struct run *run);
+/* The calling process goes into the node's namespace, if it has one. 0, or -1 with errno. */
+int run_network_enter(const struct run_node *node);
+/* Where the others reach it, without the port. */
+void run_network_address(const struct run_node *node, char *text, size_t size);
 
 /* run_output.c */
 void run_stream_init(struct run_stream *s, bool to_stderr, const char *label);

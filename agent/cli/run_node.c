@@ -131,13 +131,21 @@ int run_choose_ports(struct run *run)
 
 /* --- agents --- */
 
+static void network_enter(const struct run_node *node)
+{
+	if (run_network_enter(node) < 0) {
+		fprintf(stderr, "cannot enter its network: %s\n", strerror(errno));
+		_exit(RUN_NO_NODE);
+	}
+}
+
 static _Noreturn void agent_exec(const struct run *run, const struct run_node *node)
 {
 	static const char *const settings[] = {
 		"DSM_PORT",   "DSM_CHUNKS",   "DSM_JOIN",  "DSM_CLUSTER", "DSM_STANDALONE",
 		"DSM_RUNDIR", "DSM_PID_FILE", "DSM_PAGER", "DSM_LOG",
 	};
-	char port[8], first[32];
+	char port[8], address[16], first[32];
 	const char *argv[24];
 	size_t n = 0, i;
 
@@ -147,7 +155,8 @@ static _Noreturn void agent_exec(const struct run *run, const struct run_node *n
 			unsetenv(settings[i]);
 	}
 	snprintf(port, sizeof(port), "%u", node->port);
-	snprintf(first, sizeof(first), "127.0.0.1:%u", run->nodes[0].port);
+	run_network_address(&run->nodes[0], address, sizeof(address));
+	snprintf(first, sizeof(first), "%s:%u", address, run->nodes[0].port);
 	argv[n++] = run->dsmd;
 	argv[n++] = "--config=/dev/null";
 	argv[n++] = "--no-discovery";
@@ -195,8 +204,10 @@ int run_start_agent(struct run *run, struct run_node *node)
 	int null = open("/dev/null", O_RDWR | O_CLOEXEC);
 
 	node->agent = run_fork(run, SIGTERM, null, &node->log, &node->log);
-	if (!node->agent)
+	if (!node->agent) {
+		network_enter(node);
 		agent_exec(run, node);
+	}
 	close(null);
 	if (node->agent < 0) {
 		node->agent = 0;
@@ -317,8 +328,10 @@ int run_start_program(struct run *run, struct run_node *node)
 	pid_t pid;
 
 	pid = run_fork(run, SIGKILL, stdin_wanted ? STDIN_FILENO : null, &node->out, &node->err);
-	if (!pid)
+	if (!pid) {
+		network_enter(node);
 		program_exec(run, node);
+	}
 	close(null);
 	if (pid < 0)
 		return cli_error(RUN_NO_NODE, "run: node %u: fork: %s", node->number,

@@ -7,7 +7,15 @@
 #include "agent/cli/args.h"
 #include "agent/cli/run.h"
 
-enum { KEY_PAGER = ARGS_KEY, KEY_CHUNKS, KEY_BASE_PORT, KEY_TIMEOUT, KEY_GRACE, KEY_LOG_LEVEL };
+enum {
+	KEY_PAGER = ARGS_KEY,
+	KEY_CHUNKS,
+	KEY_BASE_PORT,
+	KEY_TIMEOUT,
+	KEY_GRACE,
+	KEY_LOG_LEVEL,
+	KEY_NETNS
+};
 
 static double seconds_parse(const char *name, const char *arg, struct argp_state *state)
 {
@@ -50,6 +58,9 @@ static error_t run_option(int key, char *arg, struct argp_state *state)
 	case KEY_GRACE:
 		run->grace = seconds_parse("grace", arg, state);
 		return 0;
+	case KEY_NETNS:
+		run->netns = true;
+		return 0;
 	case KEY_LOG_LEVEL:
 		run->log_level = arg;
 		return 0;
@@ -77,6 +88,8 @@ static const struct argp_option options[] = {
 	{ "chunks", KEY_CHUNKS, "N", 0, "4 KiB chunks each node donates, or a size like 512M", 0 },
 	{ "base-port", KEY_BASE_PORT, "PORT", 0, "TCP ports from here on (free ones are found)",
 	  0 },
+	{ "netns", KEY_NETNS, NULL, 0, "A network namespace for each node, on one bridge (root)",
+	  0 },
 	{ "timeout", KEY_TIMEOUT, "SECONDS", 0, "End the programs after this time", 0 },
 	{ "grace", KEY_GRACE, "SECONDS", 0, "When one fails, the others have so long to end (10)",
 	  0 },
@@ -103,7 +116,7 @@ int cmd_run(struct cli *cli, int argc, char **argv)
 		       "start, "
 		       "126 and 127 when PROGRAM cannot be run or found.",
 	};
-	struct run run = { .grace = 10, .guard = -1, .signals = -1 };
+	struct run run = { .grace = 10, .guard = -1, .signals = -1, .bridge = -1 };
 
 	(void)cli;
 	argp_err_exit_status = CLI_USAGE;

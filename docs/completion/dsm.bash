@@ -80,7 +80,7 @@ _dsm_run() {
 			return
 		fi
 	done
-	_dsm_words '-n --nodes --pager --chunks --base-port --timeout --grace --log-level --help --'
+	_dsm_words '-n --nodes --pager --chunks --base-port --netns --timeout --grace --log-level --help --'
 }
 
 _dsm() {

@@ -16,6 +16,7 @@ here=$PWD/tests/cluster
 dir=$(mktemp -d /tmp/dsm-cli-XXXXXX)
 export DSM_RUNDIR=$dir LC_ALL=C
 unset DSM_PORT DSM_CLUSTER DSM_JOIN DSM_PAGER
+[[ $B == *asan* ]] && SANITIZE=-fsanitize=address,undefined
 passed=0 failed=0
 pids=()
 

@@ -70,6 +70,16 @@ sys.exit(not (r.returncode == 125 and \"port %d is in use\" % port in r.stderr))
 		'$dsm' run -n 1 -- true 2>'$dir/err'; [ \$? = 125 ] && grep -q '/no/dsmd' '$dir/err'"
 	check "bad chunks are the agent's to refuse" run_gives 125 -n 1 --chunks many -- true
 	check "and it says so" grep -q 'many' "$dir/err"
+	if [[ $(id -u) == 0 ]]; then
+		check "--netns gives each node a network" run_gives 0 -n 3 --netns -- \
+			sh -c 'ip -4 -o addr show dev eth0 | grep -o "10[.0-9]*/24"; "$1" node list' sh "$dsm"
+		check "with an address each" test "$(grep -c '10.99.0.[123]/24$' <<<"$out")" = 3
+		check "and they see each other there" test "$(grep -c ' active  *10.99.0.2:' <<<"$out")" = 3
+		check "memory is shared across" run_gives 0 -n 2 --netns -- sh -c \
+			'{ echo lock_add 5 200000002000 100; echo barrier 1; echo read 200000002000; echo quit; } | "$1" %p' \
+			sh "$puppet"
+		check "by both" test "$(grep -c 'ok 200$' <<<"$out")" = 2
+	fi
 	check "the README's program is C" bash -c "
 		sed -n '/^\`\`\`c\$/,/^\`\`\`\$/p' README.md | sed '/^\`\`\`/d' >'$dir/first.c' &&
 		cc -Wall -Wextra -Werror -Ilib/include -o '$dir/first' '$dir/first.c' ${SANITIZE-} \
