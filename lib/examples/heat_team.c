@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
  * The programs of a run meet in a region named after it: the first makes it,
- * each counts itself in under a lock, the last to go deletes it. Page 0 holds
- * the list of who came, the grids begin at page 1.
+ * each counts itself in under a lock, the last to go deletes it. It begins with
+ * the list of who came. Grids begin at multiples of ALIGNMENT: pages are given
+ * out in groups at first touch, and no group should lie across two grids.
  */
 #include <errno.h>
 #include <stdatomic.h>
@@ -12,6 +13,7 @@
 
 #include "heat.h"
 
+#define ALIGNMENT 65536u
 #define HEAT_NUMBER 0x48454154u /* its locks and barriers: this plus the run's number */
 
 struct roster {
@@ -61,22 +63,23 @@ static int sign_in(const struct heat_options *o, struct roster *r, struct heat_t
 
 static int open_region(const struct heat_options *o, struct heat_team *t)
 {
-	size_t grid = o->size * heat_stride(o->size) * sizeof(double);
+	size_t bytes = o->size * heat_stride(o->size) * sizeof(double);
+	size_t grid = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	char name[32];
 	int err;
 
 	region_name(o->run, name, sizeof(name));
-	err = dsm_region_create(t->ctx, name, DSM_PAGE_BYTES + 2 * grid, &t->region);
+	err = dsm_region_create(t->ctx, name, ALIGNMENT + 2 * grid, &t->region);
 	if (err == -EEXIST)
 		err = dsm_region_open(t->ctx, name, &t->region);
 	if (err)
 		return complain(name, err);
-	if (dsm_region_size(t->region) < DSM_PAGE_BYTES + 2 * grid) {
+	if (dsm_region_size(t->region) < ALIGNMENT + 2 * grid) {
 		fprintf(stderr, "heat: run %u is one of another size: choose another --run\n", o->run);
 		return -1;
 	}
 	for (int i = 0; i < 2; i++) {
-		char *base = (char *)dsm_region_base(t->region) + DSM_PAGE_BYTES + i * grid;
+		char *base = (char *)dsm_region_base(t->region) + ALIGNMENT + i * grid;
 
 		t->grids[i] = (struct heat_grid){ (double *)(void *)base, heat_stride(o->size), o->size };
 	}
