@@ -49,7 +49,6 @@ def mistakes_are_named(lab):
     again = program.ask("alloc", 4096)[0]
     program.ask("fill", again, 1, 1)
     program.ask("check", again, 1, 1)
-    with open(node.log_path + ".program", encoding="utf-8") as file:
-        text = file.read()
+    text = node.program_log()
     for word in ("free", "unlock"):
         check(word in text, f"the library says what was wrong with {word}: {text}")

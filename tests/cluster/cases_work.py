@@ -1,32 +1,23 @@
 # SPDX-License-Identifier: MIT
 """Programs that compute together."""
-import os
-import subprocess
-
 from lab.cases import case
-from lab.node import BUILD
-from lab.process import spawn
 from lab.wait import check, until
 
 
 def run_on_all(nodes, words, seconds):
-    """Runs WORDS on every node; returns the outputs; all must exit with 0."""
-    programs = [spawn(node.enter + words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                      env=dict(node.environment, DSM_PORT=str(node.port))) for node in nodes]
-    outputs = []
-    for node, program in zip(nodes, programs):
-        text = program.communicate(timeout=seconds)[0].decode()
-        check(program.returncode == 0, f"{words[0]} at {node} ended with {program.returncode}:\n{text}")
-        outputs.append(text)
-    return outputs
+    """Runs WORDS on every node; all must exit with 0."""
+    runs = [node.launch(*words) for node in nodes]
+    for node, run in zip(nodes, runs):
+        status, text = run.result(seconds)
+        check(status == 0, f"{words[0]} at {node} ended with {status}:\n{text}")
 
 
 @case(sizes=(2, 4, 8))
 def heat_is_bit_for_bit_equal(lab):
     nodes = lab.cluster()
     for method in ("jacobi", "sor"):
-        run_on_all(nodes, [os.path.join(BUILD, "heat"), "--size", "256", "--sweeps", "40",
-                           "--method", method, "--nodes", str(lab.hosts), "--verify"], 120)
+        run_on_all(nodes, ["heat", "--size", "256", "--sweeps", "40", "--method", method,
+                           "--nodes", str(lab.hosts), "--verify"], 120)
 
 
 @case(sizes=(2, 4, 8))

@@ -67,16 +67,15 @@ class Lab:
 
 
 def report_logs(lab):
-    """Prints the end of every agent's log."""
+    """Prints the end of every agent's log and of its programs'."""
     for node in lab.nodes:
-        for path in (node.log_path, node.log_path + ".program"):
+        for what, read in (("agent", node.log), ("programs", node.program_log)):
             try:
-                with open(path, encoding="utf-8", errors="replace") as file:
-                    lines = file.read().splitlines()
+                lines = read().splitlines()
             except OSError:
                 continue
             for line in lines[-15:]:
-                print(f"    {os.path.basename(path)} host {node.host}: {line}")
+                print(f"    {what} of {node}: {line}")
 
 
 def report_state(lab):
@@ -89,9 +88,7 @@ def report_state(lab):
                 answer = str(error)
             print(f"    {node}: {command}: {answer[:1000]}")
         for program in node.programs:
-            if program.child.poll() is None:
-                with open(f"/proc/{program.child.pid}/wchan", encoding="ascii") as file:
-                    print(f"    {node}: program {program.child.pid} is in {file.read() or 'user space'}")
+            print(f"    {node}: program {program.child.pid} is {program.state()}")
 
 
 def run(name, hosts, function, pager):

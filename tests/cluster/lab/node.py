@@ -16,26 +16,24 @@ CORE_MEMBER = 3
 
 
 class Program:
-    """The puppet program (tests/cluster/puppet.c) at a node."""
+    """The puppet program (tests/cluster/puppet.c) at a node; OUT is where its answers come from."""
 
-    def __init__(self, node, *arguments):
-        self.node = node
+    def __init__(self, node, child, out):
+        self.node, self.child, self.out = node, child, out
         self.buffer = b""
-        self.child = spawn(node.enter + [os.path.join(BUILD, "puppet"), str(node.port),
-                                         *[str(a) for a in arguments]],
-                           stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                           stderr=open(node.log_path + ".program", "ab"),
-                           env=node.environment)
+
+    def write(self, data):
+        self.child.stdin.write(data)
+        self.child.stdin.flush()
 
     def tell(self, *words):
         """Sends a command without waiting for its answer."""
-        self.child.stdin.write((" ".join(str(w) for w in words) + "\n").encode())
-        self.child.stdin.flush()
+        self.write((" ".join(str(w) for w in words) + "\n").encode())
 
     def answered(self):
         """True when a whole answer is here already."""
-        while b"\n" not in self.buffer and select.select([self.child.stdout], [], [], 0)[0]:
-            piece = os.read(self.child.stdout.fileno(), 65536)
+        while b"\n" not in self.buffer and select.select([self.out], [], [], 0)[0]:
+            piece = os.read(self.out, 65536)
             if not piece:
                 break
             self.buffer += piece
@@ -50,7 +48,7 @@ class Program:
                 raise Failure(f"program at {self.node} did not answer within {seconds} s")
             if self.child.poll() is not None and not self.answered():
                 raise Failure(f"program at {self.node} ended with {self.child.returncode}")
-            select.select([self.child.stdout], [], [], min(left, 0.1))
+            select.select([self.out], [], [], min(left, 0.1))
         line, self.buffer = self.buffer.split(b"\n", 1)
         return line.decode().split()
 
@@ -72,6 +70,25 @@ class Program:
 
     def kill(self):
         kill(self.child)
+
+    def state(self):
+        """Where in the kernel it is, or how it ended."""
+        if self.child.poll() is not None:
+            return f"gone ({self.child.returncode})"
+        with open(f"/proc/{self.child.pid}/wchan", encoding="ascii") as file:
+            return f"in {file.read()}"
+
+
+class Run:
+    """A program that runs to its end at a node."""
+
+    def __init__(self, child):
+        self.child = child
+
+    def result(self, seconds):
+        """(exit status, everything it said)"""
+        text = self.child.communicate(timeout=seconds)[0].decode()
+        return self.child.returncode, text
 
 
 class Node:
@@ -146,9 +163,23 @@ class Node:
             raise Failure(f"no agent answers at {self}")
         return session.query(command)
 
+    def start_program(self, arguments):
+        with open(self.log_path + ".program", "ab") as log:
+            child = spawn(self.enter + [os.path.join(BUILD, "puppet"), str(self.port),
+                                        *[str(a) for a in arguments]],
+                          stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
+                          env=self.environment)
+        return Program(self, child, child.stdout.fileno())
+
+    def launch(self, name, *arguments):
+        """Starts the built program NAME at this node; a Run."""
+        return Run(spawn(self.enter + [os.path.join(BUILD, name), *arguments],
+                         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+                         env=dict(self.environment, DSM_PORT=str(self.port))))
+
     def program(self, *arguments, seconds=10):
         """A program that has attached."""
-        program = Program(self, *arguments)
+        program = self.start_program(arguments)
         self.programs.append(program)
         got = program.answer(seconds)
         if got[:1] != ["ok"]:
@@ -157,6 +188,11 @@ class Node:
 
     def log(self):
         with open(self.log_path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+
+    def program_log(self):
+        """What this node's programs wrote to standard error."""
+        with open(self.log_path + ".program", encoding="utf-8", errors="replace") as file:
             return file.read()
 
     def wait_log(self, text, seconds):
