@@ -134,6 +134,7 @@ source "$here/cli_strange.sh"
 source "$here/cli_words.sh"
 
 words_are_checked
+documents_are_complete
 nobody_answers
 strange_agents_are_survived
 agents_answer

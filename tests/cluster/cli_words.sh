@@ -39,6 +39,39 @@ words_are_checked() {
 	check "run: a file that is no program is 126" gives 126 "cannot be executed" run -n 1 -- /etc/passwd
 }
 
+# names_all PAGE REGEX FILE: what REGEX finds in FILE is in PAGE.
+names_all() {
+	python3 - "$@" <<-'END'
+		import re, sys
+		page, regex, source = sys.argv[1:]
+		names = set(re.findall(regex, open(source).read(), re.M))
+		missing = sorted(n for n in names if n not in open(page).read())
+		print("not in", page, ":", missing, "of", len(names))
+		sys.exit(bool(missing) or len(names) < 20)
+	END
+}
+
+documents_are_complete() {
+	check "docs/protocol.md names every message" names_all docs/protocol.md \
+		'^\tMSG_(?!NONE|TYPES)([A-Z_]+)' agent/core/msg.h
+	check "README names every call of the simple API" names_all README.md \
+		'^[a-z][^(]*[ *](dsm_[a-z_]+)\(' lib/include/dsm/dsm.h
+	check "documents point at what exists" python3 - <<-'END'
+		import os, re, sys
+		bad = []
+		for page in ["README.md"] + ["docs/" + n for n in os.listdir("docs") if n.endswith(".md")]:
+		    text = open(page).read()
+		    for link in re.findall(r"\]\(([^)#:]+)\)", text):
+		        if not os.path.exists(os.path.join(os.path.dirname(page), link)):
+		            bad.append((page, link))
+		    for name in re.findall(r"`((?:docs|agent|lib|kmod|uapi|tests|scripts)/[a-z0-9_./-]+)`", text):
+		        if not os.path.exists(name):
+		            bad.append((page, name))
+		print(bad)
+		sys.exit(bool(bad))
+	END
+}
+
 # completes WANTED WORD...: the last word is what the cursor is at.
 completes() {
 	local wanted=$1
