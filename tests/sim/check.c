@@ -34,6 +34,8 @@ static struct held locks[LOCKS];
 static bool owner_died[LOCKS];
 static int rw_readers[LOCKS], rw_writer[LOCKS];
 static uint64_t entered[NODES], released[NODES];
+static unsigned int asked[LOCKS][NODES * 4];
+static unsigned int nasked[LOCKS];
 
 void check_reset(void)
 {
@@ -48,6 +50,7 @@ void check_reset(void)
 	memset(rw_readers, 0, sizeof(rw_readers));
 	memset(entered, 0, sizeof(entered));
 	memset(released, 0, sizeof(released));
+	memset(nasked, 0, sizeof(nasked));
 }
 
 /* --- pages --- */
@@ -277,12 +280,47 @@ void check_barrier_enter(unsigned int n)
 void check_barrier_release(unsigned int n)
 {
 	released[n]++;
-	if (!sim.plan.steady || sim.deaths)
+	if (!sim.plan.steady)
 		return;
-	for (unsigned int i = 0; i < sim.started; i++)
-		if (entered[i] < released[n] && sim.nodes[n].joined_once && sim.plan.nodes > 1 && released[n] > 1 && entered[i])
+	for (unsigned int i = 0; i < sim.plan.nodes; i++)
+		if (entered[i] < released[n])
 			fail("barrier: node %u leaves round %llu, but node %u has entered only %llu", n,
 			     (unsigned long long)released[n], i, (unsigned long long)entered[i]);
+}
+
+/* --- first come, first served: the order in which requests reach the master --- */
+
+void check_token_asked(uint64_t lock, unsigned int n)
+{
+	if (!sim.plan.steady || lock >= LOCKS)
+		return;
+	if (nasked[lock] == NODES * 4)
+		fail("lock %u: more requests under way than nodes can have", (unsigned int)lock);
+	asked[lock][nasked[lock]++] = n;
+}
+
+void check_token_moved(uint64_t lock, unsigned int n)
+{
+	unsigned int *q = asked[lock < LOCKS ? lock : 0];
+
+	if (!sim.plan.steady || lock >= LOCKS)
+		return;
+	/* The master's own requests are not seen: what is seen must keep its order. */
+	if (!nasked[lock] || q[0] != n)
+		fail("lock %u: node %u gets the token before node %u, which asked first", (unsigned int)lock, n,
+		     nasked[lock] ? q[0] : n);
+	memmove(q, q + 1, --nasked[lock] * sizeof(*q));
+}
+
+/* A page has gone from the node: whoever sleeps on it must be awake. */
+void check_sleepers(unsigned int n, uint64_t key)
+{
+	for (unsigned int p = 0; p < PROGS; p++) {
+		struct prog *g = &sim.nodes[n].progs[p];
+
+		if (g->state == PROG_ARMED && g->key == key && sim.nodes[n].pages[key].prot == PAGE_INVALID)
+			fail("node %u program %u sleeps on page %u, which was taken away", n, p, (unsigned int)key);
+	}
 }
 
 /* --- the end --- */

@@ -219,6 +219,8 @@ void net_send(unsigned int from, const struct core_action *a)
 			it->values[i] = a->src == DATA_STASH ? p->stash_value : p->value;
 		}
 	}
+	if (a->msg.type == MSG_LOCK_GRANT && (a->msg.flags & F_GRANT))
+		check_token_moved(a->msg.key, it->node);
 	tracef("  %u -> %u type %u key %llu+%u ver %u flags %x nid %u arg %u epoch %u", from, it->node, a->msg.type,
 	       (unsigned long long)a->msg.key, a->msg.count, a->msg.ver, a->msg.flags, a->msg.nid, a->msg.arg,
 	       a->msg.epoch);
@@ -376,6 +378,10 @@ static void deliver(struct item *it)
 		if (w->cut || !w->open[it->side])
 			return;
 		sim.messages++;
+		if (it->msg->type == MSG_LOCK_REQUEST)
+			check_token_asked(it->msg->key, w->end[!it->side]);
+		else if (it->msg->type == MSG_LOCK_MOVED)
+			check_token_moved(it->msg->key, w->end[!it->side]);
 		ev.type = EV_MSG;
 		ev.link = w->id[it->side];
 		ev.msg = it->msg;

@@ -186,6 +186,8 @@ void node_step(unsigned int i, struct core_event *ev, const uint64_t *values)
 	a = core_actions(n->core, &count);
 	for (size_t k = 0; k < count; k++)
 		carry_out(i, &a[k], values);
+	for (uint32_t k = 0; ev->type == EV_REVOKED && k < ev->count; k++)
+		check_sleepers(i, ev->key + k);
 	if (n->up)
 		net_tick(i, core_deadline(n->core));
 }

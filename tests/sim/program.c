@@ -214,7 +214,10 @@ static void plan_barrier(unsigned int n, unsigned int p)
 	if (g->step == 0) {
 		g->step = 1;
 		check_barrier_enter(n);
-		ask(n, p, OP_BARRIER, 0, 0, 7, 0, CORE_NO_TIMEOUT);
+		if (sim.plan.steady && g->rounds % 2)
+			ask(n, p, OP_BARRIER, 0, sim.plan.nodes, 8, 0, CORE_NO_TIMEOUT);
+		else
+			ask(n, p, OP_BARRIER, 0, 0, 7, 0, CORE_NO_TIMEOUT);
 		return;
 	}
 	g->rounds++;

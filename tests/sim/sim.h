@@ -150,6 +150,9 @@ void check_alloc(unsigned int n, uint64_t key, uint64_t count);
 void check_free(uint64_t key, uint64_t count);
 void check_barrier_enter(unsigned int n);
 void check_barrier_release(unsigned int n);
+void check_token_asked(uint64_t lock, unsigned int n); /* the master hears the request */
+void check_token_moved(uint64_t lock, unsigned int n); /* the master knows the token there */
+void check_sleepers(unsigned int n, uint64_t key);
 void check_end(void);
 
 #endif
