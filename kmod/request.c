@@ -96,7 +96,9 @@ static struct dsm_request *dsm_request_join(struct dsm_request *fresh, unsigned 
 		req->returning++;
 	if (*news)
 		dsm_request_enqueue(req);
-	refcount_inc(&req->ref);
+	/* The caller's reference; that of a fresh one is the allocation's. */
+	if (req != fresh)
+		refcount_inc(&req->ref);
 	return req;
 }
 
