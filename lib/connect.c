@@ -9,14 +9,15 @@
 #include "lib/log.h"
 
 /* How long the module keeps programs waiting for an agent to come again, by default. */
-#define REVIVE_MS 10000
+#define REVIVE_MS      10000
 #define REVIVE_STEP_MS 20
 
 static _Atomic uint64_t last_serial;
 
 int context_connect(struct dsm *ctx)
 {
-	uint32_t hello = ctx->forked ? HELLO_ADMIN : HELLO_PROGRAM | (ctx->started ? HELLO_OWNER : 0);
+	uint32_t hello = ctx->forked ? HELLO_ADMIN
+				     : HELLO_PROGRAM | (ctx->started ? HELLO_OWNER : 0);
 	struct lock_table *locks;
 	struct session_welcome w;
 	int err = session_open(ctx->path, hello, 0, &ctx->control, &w);

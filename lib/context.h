@@ -25,7 +25,7 @@
 #define LIB_PATH 108
 
 /* Never equal to each other, nor to the serial of a life: what has no agent, and who never had one. */
-#define SERIAL_LOST 0ull
+#define SERIAL_LOST  0ull
 #define SERIAL_NEVER UINT64_MAX
 
 struct lock_table;
@@ -46,7 +46,7 @@ struct dsm_region {
 struct thread_session {
 	struct thread_session *next;
 	struct dsm *ctx;
-	uint64_t serial; /* the context's when it was opened */
+	uint64_t serial;	  /* the context's when it was opened */
 	struct lock_table *locks; /* of that life */
 	struct session s;
 };
@@ -60,9 +60,9 @@ struct dsm {
 	_Atomic uint64_t serial;
 	char path[LIB_PATH];
 	uint16_t port;
-	bool started;  /* the agent is ours */
-	bool forked;   /* this is a child's side of it: see fork.c */
-	bool anywhere; /* DSM_OPEN_ANYWHERE */
+	bool started;	/* the agent is ours */
+	bool forked;	/* this is a child's side of it: see fork.c */
+	bool anywhere;	/* DSM_OPEN_ANYWHERE */
 	int agent_life; /* reads EOF when an agent of ours has ended; -1 */
 	enum client_pager pager;
 	atomic_bool lost; /* the agent has gone */

@@ -44,7 +44,8 @@ static void remap_all(struct dsm *ctx)
 	if (!err)
 		return;
 	context_lost(ctx);
-	log_line(LOG_ERROR, "port %u: the child of a fork cannot use the memory: error %d", ctx->port, -err);
+	log_line(LOG_ERROR, "port %u: the child of a fork cannot use the memory: error %d",
+		 ctx->port, -err);
 }
 
 static void begin_again(struct dsm *ctx)
@@ -73,7 +74,8 @@ static void after_in_child(void)
 {
 	pthread_mutex_init(&contexts_lock, NULL);
 	for (struct dsm *ctx = contexts; ctx; ctx = ctx->next) {
-		for (struct dsm_region *r = ctx->regions; r && ctx->pager == CLIENT_PAGER_UFFD; r = r->next)
+		for (struct dsm_region *r = ctx->regions; r && ctx->pager == CLIENT_PAGER_UFFD;
+		     r = r->next)
 			region_reserve(r);
 	}
 	for (struct dsm *ctx = contexts; ctx; ctx = ctx->next) {

@@ -87,9 +87,13 @@ static int local_pages(struct dsm *ctx, dsm_local_page_t **ret, uint32_t *ret_n)
 		if (PAGE_KEY_REGION(from[i].key) != ctx->home->number)
 			continue;
 		pages[kept++] = (dsm_local_page_t){
-			.global_addr = addr, .local_addr = ctx->home->base + addr, .size = LIB_PAGE,
-			.owner_id = from[i].owner, .state = from[i].state,
-			.in_use = from[i].state == DSM_STATE_SHARED || from[i].state == DSM_STATE_MODIFIED,
+			.global_addr = addr,
+			.local_addr = ctx->home->base + addr,
+			.size = LIB_PAGE,
+			.owner_id = from[i].owner,
+			.state = from[i].state,
+			.in_use = from[i].state == DSM_STATE_SHARED ||
+				  from[i].state == DSM_STATE_MODIFIED,
 		};
 	}
 	free(r.bytes);
@@ -116,7 +120,8 @@ static int global_pages(struct dsm *ctx, dsm_global_page_t **ret, uint32_t *ret_
 			continue;
 		pages[kept++] = (dsm_global_page_t){
 			.global_addr = PAGE_KEY_PAGE(from[i].key) * LIB_PAGE,
-			.size = from[i].count * LIB_PAGE, .owner_id = from[i].home,
+			.size = from[i].count * LIB_PAGE,
+			.owner_id = from[i].home,
 		};
 	}
 	free(r.bytes);
@@ -167,8 +172,8 @@ static void dump_pages(dsm_t *ctx)
 	if (!global_pages(ctx, &global, &n)) {
 		printf("allocated: %u\n", n);
 		for (uint32_t i = 0; i < n; i++)
-			printf("  0x%012" PRIx64 " %10zu bytes, home node %u\n", global[i].global_addr,
-			       global[i].size, global[i].owner_id);
+			printf("  0x%012" PRIx64 " %10zu bytes, home node %u\n",
+			       global[i].global_addr, global[i].size, global[i].owner_id);
 		free(global);
 	}
 	if (!local_pages(ctx, &local, &n)) {

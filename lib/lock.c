@@ -23,7 +23,10 @@ static __attribute__((noinline)) int lock_slow(dsm_t *ctx, uint32_t id, uint32_t
 					       uint64_t timeout_us)
 {
 	struct client_req req = {
-		.arg = OP_LOCK, .id = id, .flags = flags, .timeout_us = timeout_us,
+		.arg = OP_LOCK,
+		.id = id,
+		.flags = flags,
+		.timeout_us = timeout_us,
 	};
 	struct client_rep rep = { 0 };
 	int err = thread_op(ctx, &req, &rep);
@@ -97,7 +100,9 @@ int dsm_ctx_unlock(dsm_t *ctx, uint32_t id)
 
 static int rwlock(dsm_t *ctx, uint32_t id, uint32_t flags, uint64_t timeout_us)
 {
-	struct client_req req = { .arg = OP_RWLOCK, .id = id, .flags = flags, .timeout_us = timeout_us };
+	struct client_req req = {
+		.arg = OP_RWLOCK, .id = id, .flags = flags, .timeout_us = timeout_us
+	};
 	int err;
 
 	if (!ctx)

@@ -13,7 +13,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LOCK_TABLE_BITS 15 /* twice the lock words of an agent */
+#define LOCK_TABLE_BITS	  15 /* twice the lock words of an agent */
 #define LOCK_TABLE_PROBES 8
 
 struct lock_table {
@@ -61,7 +61,8 @@ static inline void lock_table_add(struct lock_table *t, uint32_t id, uint32_t sl
 	for (int i = 0; i < LOCK_TABLE_PROBES; i++) {
 		uint64_t e = 0;
 
-		if (atomic_compare_exchange_strong(&t->entries[at], &e, (uint64_t)id << 32 | (slot + 1)) ||
+		if (atomic_compare_exchange_strong(&t->entries[at], &e,
+						   (uint64_t)id << 32 | (slot + 1)) ||
 		    e >> 32 == id)
 			return;
 		at = (at + 1) & ((1u << LOCK_TABLE_BITS) - 1);

@@ -25,7 +25,9 @@ static void from_environment(void)
 void log_level_set(int level)
 {
 	pthread_once(&once, from_environment);
-	atomic_store(&threshold, level < LOG_DEBUG ? LOG_DEBUG : level > LOG_ERROR ? LOG_ERROR : level);
+	atomic_store(&threshold, level < LOG_DEBUG   ? LOG_DEBUG
+				 : level > LOG_ERROR ? LOG_ERROR
+						     : level);
 }
 
 int log_level_get(void)

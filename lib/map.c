@@ -58,7 +58,9 @@ static int open_device(struct dsm_region *r)
 static int put_under_pager(struct dsm_region *r)
 {
 	struct client_req req = {
-		.type = CLIENT_REGION_UFFD, .arg = r->number, .a = (uintptr_t)r->base,
+		.type = CLIENT_REGION_UFFD,
+		.arg = r->number,
+		.a = (uintptr_t)r->base,
 	};
 	struct client_rep rep;
 	int err;

@@ -63,7 +63,8 @@ int dsm_release(dsm_t *ctx, void *ptr)
 int dsm_prefetch(dsm_t *ctx, const void *addr, size_t size, unsigned int flags)
 {
 	struct client_req req = {
-		.type = CLIENT_OP, .arg = OP_PREFETCH,
+		.type = CLIENT_OP,
+		.arg = OP_PREFETCH,
 		.flags = flags & DSM_PREFETCH_FOR_WRITE ? F_WRITE : 0,
 	};
 	struct session *s;

@@ -13,11 +13,11 @@
 #include "lib/context.h"
 #include "lib/log.h"
 
-#define DEFAULT_PORT 9900
+#define DEFAULT_PORT	   9900
 #define DEFAULT_TIMEOUT_MS 30000
-#define START_TIMEOUT_MS 10000
-#define LEAVE_TIMEOUT_MS 10000
-#define KNOWN_FLAGS (DSM_OPEN_NO_START | DSM_OPEN_ANYWHERE)
+#define START_TIMEOUT_MS   10000
+#define LEAVE_TIMEOUT_MS   10000
+#define KNOWN_FLAGS	   (DSM_OPEN_NO_START | DSM_OPEN_ANYWHERE)
 
 pthread_mutex_t contexts_lock = PTHREAD_MUTEX_INITIALIZER;
 struct dsm *contexts;

@@ -53,7 +53,10 @@ int session_open(const char *path, uint32_t flags, uint32_t first, struct sessio
 		 struct session_welcome *ret_welcome)
 {
 	struct client_req req = {
-		.type = CLIENT_HELLO, .arg = CLIENT_PROTO_VERSION, .id = flags, .key = first,
+		.type = CLIENT_HELLO,
+		.arg = CLIENT_PROTO_VERSION,
+		.id = flags,
+		.key = first,
 		.a = (uint64_t)getpid(),
 	};
 	struct client_rep rep;
@@ -71,9 +74,12 @@ int session_open(const char *path, uint32_t flags, uint32_t first, struct sessio
 	*ret = s;
 	if (ret_welcome) {
 		*ret_welcome = (struct session_welcome){
-			.node = (uint32_t)rep.val[1], .pager = (enum client_pager)rep.val[2],
-			.port = (uint16_t)rep.val[3], .lock_words = (uint32_t)rep.val[4],
-			.lock_stride = (uint32_t)rep.val[5], .lock_fd = lock_fd,
+			.node = (uint32_t)rep.val[1],
+			.pager = (enum client_pager)rep.val[2],
+			.port = (uint16_t)rep.val[3],
+			.lock_words = (uint32_t)rep.val[4],
+			.lock_stride = (uint32_t)rep.val[5],
+			.lock_fd = lock_fd,
 		};
 	} else if (lock_fd >= 0) {
 		close(lock_fd);
@@ -102,8 +108,10 @@ static int send_with_fd(int sock, const struct client_req *req, int fd)
 	} control = { 0 };
 	struct iovec iov = { (void *)(uintptr_t)req, sizeof(*req) };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
 	};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
@@ -122,7 +130,8 @@ static int request_send(struct session *s, struct client_req *req, int fd)
 		return -ENOTCONN;
 	req->ticket = ++s->ticket;
 	do {
-		n = fd >= 0 ? send_with_fd(s->fd, req, fd) : send(s->fd, req, sizeof(*req), MSG_NOSIGNAL);
+		n = fd >= 0 ? send_with_fd(s->fd, req, fd)
+			    : send(s->fd, req, sizeof(*req), MSG_NOSIGNAL);
 	} while (n < 0 && errno == EINTR);
 	return n < 0 ? gone(errno) : 0;
 }
@@ -191,8 +200,10 @@ static int await_fd(struct session *s, struct client_rep *rep, int *ret_fd)
 	} control;
 	struct iovec iov = { rep, sizeof(*rep) };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control.bytes, .msg_controllen = sizeof(control.bytes),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control.bytes,
+		.msg_controllen = sizeof(control.bytes),
 	};
 	struct cmsghdr *c;
 	bool other;

@@ -75,7 +75,8 @@ int dsm_init(int argc, char **argv)
 		o.port = (uint16_t)port;
 	}
 	if (argc > 2 && !parse_chunks(argv[2], &o.chunks)) {
-		log_line(LOG_ERROR, "dsm_init: '%s' is no number of chunks, nor a size like 512M", argv[2]);
+		log_line(LOG_ERROR, "dsm_init: '%s' is no number of chunks, nor a size like 512M",
+			 argv[2]);
 		return result(-EINVAL);
 	}
 	return init(&o);
@@ -129,7 +130,9 @@ void dsm_free(void *ptr)
 static int allocated(uint64_t key, uint64_t count)
 {
 	while (count) {
-		struct client_req req = { .arg = OP_LOOKUP, .key = key, .timeout_us = CORE_NO_TIMEOUT };
+		struct client_req req = { .arg = OP_LOOKUP,
+					  .key = key,
+					  .timeout_us = CORE_NO_TIMEOUT };
 		struct client_rep rep;
 		int err = control_op(node, &req, &rep);
 		uint64_t rest;
@@ -150,7 +153,8 @@ void *dsm_map_remote(uint64_t global_addr, size_t size)
 	uint64_t first = global_addr / LIB_PAGE, last = (global_addr + size - 1) / LIB_PAGE;
 	int err = node ? 0 : -ENOTCONN;
 
-	if (!err && (!size || global_addr >= node->home->size || size > node->home->size - global_addr))
+	if (!err &&
+	    (!size || global_addr >= node->home->size || size > node->home->size - global_addr))
 		err = -EINVAL;
 	if (!err)
 		err = allocated(PAGE_KEY(node->home->number, first), last - first + 1);
@@ -231,5 +235,6 @@ const char *dsm_page_state_to_string(int state)
 {
 	static const char *const names[] = { "INVALID", "SHARED", "MODIFIED", "PENDING" };
 
-	return state >= 0 && state < (int)(sizeof(names) / sizeof(names[0])) ? names[state] : "UNKNOWN";
+	return state >= 0 && state < (int)(sizeof(names) / sizeof(names[0])) ? names[state]
+									     : "UNKNOWN";
 }

@@ -47,7 +47,8 @@ static inline int dsm_uffd_open(void)
 			close(dev);
 		}
 		if (fd < 0)
-			fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
+			fd = (int)syscall(SYS_userfaultfd,
+					  O_CLOEXEC | O_NONBLOCK | UFFD_USER_MODE_ONLY);
 	}
 	if (fd < 0)
 		return -errno;

@@ -9,7 +9,10 @@
 int dsm_barrier_wait(dsm_t *ctx, uint32_t id, uint32_t count, uint64_t timeout_us)
 {
 	struct client_req req = {
-		.arg = OP_BARRIER, .id = id, .count = count, .timeout_us = timeout_us,
+		.arg = OP_BARRIER,
+		.id = id,
+		.count = count,
+		.timeout_us = timeout_us,
 	};
 
 	return ctx ? thread_op(ctx, &req, NULL) : -EINVAL;

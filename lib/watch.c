@@ -19,7 +19,8 @@
 
 static void poison_all(struct dsm *ctx)
 {
-	log_line(LOG_ERROR, "port %u: the agent has gone: its memory is SIGBUS from now on", ctx->port);
+	log_line(LOG_ERROR, "port %u: the agent has gone: its memory is SIGBUS from now on",
+		 ctx->port);
 	pthread_mutex_lock(&ctx->regions_lock);
 	for (struct dsm_region *r = ctx->regions; r; r = r->next)
 		region_poison(r);

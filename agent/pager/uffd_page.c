@@ -16,8 +16,9 @@ static int punch(struct uffd_region *r, uint64_t page, uint32_t count)
 
 	do {
 		err = fallocate(r->memfd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				(off_t)(page * PAGER_PAGE_SIZE), (off_t)count * PAGER_PAGE_SIZE) ?
-			      -errno : 0;
+				(off_t)(page * PAGER_PAGE_SIZE), (off_t)count * PAGER_PAGE_SIZE)
+			      ? -errno
+			      : 0;
 	} while (err == -EINTR);
 	return err;
 }
@@ -28,7 +29,8 @@ static int fill(struct uffd_region *r, uint64_t page, uint32_t count, const void
 	static const uint8_t zero[PAGER_PAGE_SIZE];
 
 	for (uint32_t i = 0; i < count; i++) {
-		const uint8_t *from = data ? (const uint8_t *)data + (size_t)i * PAGER_PAGE_SIZE : zero;
+		const uint8_t *from = data ? (const uint8_t *)data + (size_t)i * PAGER_PAGE_SIZE
+					   : zero;
 		ssize_t n = pwrite(r->memfd, from, PAGER_PAGE_SIZE,
 				   (off_t)((page + i) * PAGER_PAGE_SIZE));
 

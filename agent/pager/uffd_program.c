@@ -174,7 +174,8 @@ int uffd_program_copy(struct uffd_program *g, uint64_t page, uint32_t count, con
 		if (!data && want > ZERO_PAGES)
 			want = ZERO_PAGES;
 		err = copy_once(g, page + done, want,
-				data ? (const uint8_t *)data + (size_t)done * PAGER_PAGE_SIZE : NULL,
+				data ? (const uint8_t *)data + (size_t)done * PAGER_PAGE_SIZE
+				     : NULL,
 				protect, &n);
 		done += n;
 		/* EAGAIN: cut short (a signal, a mapping that changes): go on from there. */
@@ -205,7 +206,8 @@ int uffd_program_protect(struct uffd_program *g, uint64_t page, uint32_t count, 
 	int err = protect_once(g, page, count, protect);
 
 	/* The program split its mapping here (mprotect, munmap): what is left of it counts. */
-	for (uint32_t i = 0; count > 1 && err && err != -ENOMEM && err != -ESRCH && i < count; i++) {
+	for (uint32_t i = 0; count > 1 && err && err != -ENOMEM && err != -ESRCH && i < count;
+	     i++) {
 		int one = protect_once(g, page + i, 1, protect);
 
 		if (one && !program_lost(g, one))
@@ -240,7 +242,8 @@ int uffd_program_map(struct uffd_program *g, uint64_t page, bool protect)
 void uffd_program_wake(struct uffd_program *g, uint64_t page, uint64_t count)
 {
 	struct uffdio_range range = {
-		g->base + page * PAGER_PAGE_SIZE, count * PAGER_PAGE_SIZE,
+		g->base + page * PAGER_PAGE_SIZE,
+		count * PAGER_PAGE_SIZE,
 	};
 
 	(void)ioctl(g->fd, UFFDIO_WAKE, &range);

@@ -41,7 +41,8 @@ enum pager_prot uffd_state_get(const struct uffd_state_map *map, uint64_t page)
 int uffd_state_set(struct uffd_state_map *map, uint64_t page, uint64_t count, enum pager_prot to)
 {
 	/* All leaves first, so that a failure changes nothing. */
-	for (uint64_t l = page >> UFFD_STATE_SHIFT; l <= (page + count - 1) >> UFFD_STATE_SHIFT; l++) {
+	for (uint64_t l = page >> UFFD_STATE_SHIFT; l <= (page + count - 1) >> UFFD_STATE_SHIFT;
+	     l++) {
 		if (!map->leaves[l] && to != PAGER_NONE)
 			map->leaves[l] = calloc(1, LEAF_BYTES);
 		if (!map->leaves[l] && to != PAGER_NONE)
@@ -53,7 +54,8 @@ int uffd_state_set(struct uffd_state_map *map, uint64_t page, uint64_t count, en
 		unsigned int shift = at % 4 * 2;
 
 		if (leaf)
-			leaf[at / 4] = (uint8_t)((leaf[at / 4] & ~(3u << shift)) | (unsigned int)to << shift);
+			leaf[at / 4] = (uint8_t)((leaf[at / 4] & ~(3u << shift)) |
+						 (unsigned int)to << shift);
 	}
 	return 0;
 }

@@ -11,8 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define TALLY 0x100000000ull /* global address of the counter */
-#define LOCK 7
+#define TALLY	0x100000000ull /* global address of the counter */
+#define LOCK	7
 #define MEETING 7
 
 struct tally {
@@ -52,8 +52,8 @@ int main(int argc, char **argv)
 	if (dsm_barrier_wait(dsm_default_context(), MEETING, (uint32_t)programs, DSM_FOREVER))
 		return 1;
 	got = t->count;
-	printf("node %u: %lu programs, %lu rounds each: %lu, %s\n", dsm_get_node_id(), programs, rounds,
-	       (unsigned long)got, got == want ? "as it should be" : "WRONG");
+	printf("node %u: %lu programs, %lu rounds each: %lu, %s\n", dsm_get_node_id(), programs,
+	       rounds, (unsigned long)got, got == want ? "as it should be" : "WRONG");
 	/* Nobody leaves before all have looked. */
 	if (dsm_barrier_wait(dsm_default_context(), MEETING, (uint32_t)programs, DSM_FOREVER))
 		return 1;

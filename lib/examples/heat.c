@@ -19,7 +19,7 @@
 #include "heat.h"
 
 #define SIZE_MAX_POINTS 32768
-#define SHARE_MIN 4 /* rows of one program, at least */
+#define SHARE_MIN	4 /* rows of one program, at least */
 
 static double now(void)
 {
@@ -138,28 +138,32 @@ static long compare(const struct heat_options *o, const struct heat_grid *result
 		return -1;
 	for (uint32_t i = 0; i < o->size; i++) {
 		for (uint32_t j = 0; j < o->size; j++)
-			wrong += memcmp(&heat_row(&want, i)[j], &heat_row(result, i)[j], sizeof(double)) != 0;
+			wrong += memcmp(&heat_row(&want, i)[j], &heat_row(result, i)[j],
+					sizeof(double)) != 0;
 	}
 	free(want.points);
 	return wrong;
 }
 
-static void report(const struct heat_options *o, const struct heat_team *t, double seconds, long wrong)
+static void report(const struct heat_options *o, const struct heat_team *t, double seconds,
+		   long wrong)
 {
 	const char *method = o->method == HEAT_SOR ? "sor" : "jacobi";
 	bool checked = o->verify && !t->rank;
 
 	if (o->json) {
-		printf("{\"rank\": %u, \"nodes\": %u, \"method\": \"%s\", \"size\": %u, \"sweeps\": %u, "
+		printf("{\"rank\": %u, \"nodes\": %u, \"method\": \"%s\", \"size\": %u, "
+		       "\"sweeps\": %u, "
 		       "\"seconds\": %.6f, \"verified\": %s}\n",
 		       t->rank, t->nodes, method, o->size, o->sweeps, seconds,
 		       checked ? wrong ? "false" : "true" : "null");
 	} else {
-		printf("rank %u of %u: %s %u x %u, %u sweeps in %.3f s\n", t->rank, t->nodes, method,
-		       o->size, o->size, o->sweeps, seconds);
+		printf("rank %u of %u: %s %u x %u, %u sweeps in %.3f s\n", t->rank, t->nodes,
+		       method, o->size, o->size, o->sweeps, seconds);
 		if (checked)
-			printf(wrong ? "%ld points differ from a sequential run\n" :
-				       "equal to a sequential run, bit for bit\n", wrong);
+			printf(wrong ? "%ld points differ from a sequential run\n"
+				     : "equal to a sequential run, bit for bit\n",
+			       wrong);
 	}
 	fflush(stdout);
 }
@@ -246,10 +250,17 @@ static bool option(struct heat_options *o, int c, const char *arg)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "size", 1, 0, 's' }, { "sweeps", 1, 0, 'w' }, { "method", 1, 0, 'm' },
-		{ "nodes", 1, 0, 'n' }, { "rank", 1, 0, 'r' }, { "run", 1, 0, 'u' },
-		{ "verify", 0, 0, 'v' }, { "progress", 0, 0, 'p' }, { "json", 0, 0, 'j' },
-		{ "help", 0, 0, 'h' }, { 0 },
+		{ "size", 1, 0, 's' },
+		{ "sweeps", 1, 0, 'w' },
+		{ "method", 1, 0, 'm' },
+		{ "nodes", 1, 0, 'n' },
+		{ "rank", 1, 0, 'r' },
+		{ "run", 1, 0, 'u' },
+		{ "verify", 0, 0, 'v' },
+		{ "progress", 0, 0, 'p' },
+		{ "json", 0, 0, 'j' },
+		{ "help", 0, 0, 'h' },
+		{ 0 },
 	};
 	struct heat_options o = { .size = 512, .sweeps = 100, .nodes = 1, .rank = -1 };
 	int c, at = 0;
@@ -261,7 +272,8 @@ int main(int argc, char **argv)
 		}
 		if (c == '?' || !option(&o, c, optarg)) {
 			if (c != '?')
-				fprintf(stderr, "heat: --%s %s is not possible\n", longs[at].name, optarg);
+				fprintf(stderr, "heat: --%s %s is not possible\n", longs[at].name,
+					optarg);
 			fputs(usage, stderr);
 			return 2;
 		}

@@ -11,11 +11,11 @@
 enum heat_method { HEAT_JACOBI, HEAT_SOR };
 
 struct heat_options {
-	uint32_t size;	 /* points on a side of the plate, edges included */
+	uint32_t size; /* points on a side of the plate, edges included */
 	uint32_t sweeps;
-	uint32_t nodes;	 /* programs that share the work */
-	uint32_t run;	 /* number that keeps runs apart */
-	int rank;	 /* -1: in order of arrival */
+	uint32_t nodes; /* programs that share the work */
+	uint32_t run;	/* number that keeps runs apart */
+	int rank;	/* -1: in order of arrival */
 	enum heat_method method;
 	bool verify, progress, json;
 };

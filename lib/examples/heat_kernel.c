@@ -11,8 +11,8 @@
 #endif
 
 #define PAGE_DOUBLES (DSM_PAGE_BYTES / sizeof(double))
-#define HOT_EDGE 100.0
-#define SOR_OMEGA 1.5
+#define HOT_EDGE     100.0
+#define SOR_OMEGA    1.5
 
 struct heat_share heat_share_of(uint32_t size, uint32_t rank, uint32_t nodes)
 {
@@ -39,7 +39,7 @@ void heat_row_init(const struct heat_grid *g, uint32_t row)
 }
 
 WIDE void heat_jacobi_rows(const struct heat_grid *from, const struct heat_grid *to, uint32_t low,
-		      uint32_t high)
+			   uint32_t high)
 {
 	uint32_t last = from->size - 1;
 

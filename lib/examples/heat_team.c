@@ -13,7 +13,7 @@
 
 #include "heat.h"
 
-#define ALIGNMENT 65536u
+#define ALIGNMENT   65536u
 #define HEAT_NUMBER 0x48454154u /* its locks and barriers: this plus the run's number */
 
 struct roster {
@@ -44,7 +44,9 @@ static int sign_in(const struct heat_options *o, struct roster *r, struct heat_t
 	}
 	if (r->joined == r->nodes || r->size != o->size || r->nodes != o->nodes ||
 	    r->method != (uint32_t)o->method) {
-		fprintf(stderr, "heat: another heat uses run %u (%u of %u programs, size %u). Choose another --run; "
+		fprintf(stderr,
+			"heat: another heat uses run %u (%u of %u programs, size %u). Choose "
+			"another --run; "
 			"if it has died, `dsm region delete heat-%u` removes what it left\n",
 			o->run, r->joined, r->nodes, r->size, o->run);
 		return -1;
@@ -75,13 +77,15 @@ static int open_region(const struct heat_options *o, struct heat_team *t)
 	if (err)
 		return complain(name, err);
 	if (dsm_region_size(t->region) < ALIGNMENT + 2 * grid) {
-		fprintf(stderr, "heat: run %u is one of another size: choose another --run\n", o->run);
+		fprintf(stderr, "heat: run %u is one of another size: choose another --run\n",
+			o->run);
 		return -1;
 	}
 	for (int i = 0; i < 2; i++) {
 		char *base = (char *)dsm_region_base(t->region) + ALIGNMENT + i * grid;
 
-		t->grids[i] = (struct heat_grid){ (double *)(void *)base, heat_stride(o->size), o->size };
+		t->grids[i] = (struct heat_grid){ (double *)(void *)base, heat_stride(o->size),
+						  o->size };
 	}
 	return 0;
 }

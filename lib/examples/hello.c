@@ -15,9 +15,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define BOARD 0x2000000ull /* global address where all hellos meet */
+#define BOARD	       0x2000000ull /* global address where all hellos meet */
 #define LINE_MAX_BYTES 1000
-#define LOCK 1
+#define LOCK	       1
 
 struct board {
 	_Atomic uint32_t lines; /* how many were written */

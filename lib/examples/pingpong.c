@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#define BALL 0x200000000ull /* global address of the word */
+#define BALL	0x200000000ull /* global address of the word */
 #define MEETING 11
 
 static double now_us(void)
@@ -45,7 +45,8 @@ static void play(_Atomic uint32_t *ball, uint32_t side, uint32_t rounds)
 
 int main(int argc, char **argv)
 {
-	uint32_t side = argc > 3 && atoi(argv[3]), rounds = argc > 4 ? (uint32_t)atoi(argv[4]) : 1000;
+	uint32_t side = argc > 3 && atoi(argv[3]),
+		 rounds = argc > 4 ? (uint32_t)atoi(argv[4]) : 1000;
 	_Atomic uint32_t *ball;
 	double start;
 

@@ -64,7 +64,10 @@ static void host_broken(void *ctx, int err)
 }
 
 static const struct pager_host host = {
-	.fault = host_fault, .watch = host_watch, .unwatch = host_unwatch, .broken = host_broken,
+	.fault = host_fault,
+	.watch = host_watch,
+	.unwatch = host_unwatch,
+	.broken = host_broken,
 };
 
 static void touch_all(const char *name, const volatile char *map)
@@ -87,8 +90,10 @@ static void send_uffd(int sock, int fd, uint64_t base)
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec iov = { &base, sizeof(base) };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
@@ -125,8 +130,10 @@ static struct program start(int memfd, const char *name)
 	struct program p;
 	struct iovec iov = { &p.base, sizeof(p.base) };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 	int s[2];
 
@@ -168,7 +175,9 @@ static void ready_bare(int fd, uint64_t base)
 	for (ssize_t i = 0; i < n / (ssize_t)sizeof(m[0]); i++) {
 		struct uffdio_copy copy = {
 			.dst = m[i].arg.pagefault.address & ~(uint64_t)(PAGER_PAGE_SIZE - 1),
-			.src = (uintptr_t)warm, .len = PAGER_PAGE_SIZE, .mode = UFFDIO_COPY_MODE_WP,
+			.src = (uintptr_t)warm,
+			.len = PAGER_PAGE_SIZE,
+			.mode = UFFDIO_COPY_MODE_WP,
 		};
 
 		if (ioctl(fd, UFFDIO_COPY, &copy))
@@ -217,14 +226,14 @@ static void bench_pager(const char *name)
 	ops->close(pager, false);
 }
 
-#define PER_PAGE(name, call) \
-	do { \
-		uint64_t start_ = now_ns(); \
-		for (uint32_t i = 0; i < npages; i++) { \
-			if (call) \
-				die(name); \
-		} \
-		printf(name " %.3f us\n", (double)(now_ns() - start_) / 1e3 / npages); \
+#define PER_PAGE(name, call)                                                                       \
+	do {                                                                                       \
+		uint64_t start_ = now_ns();                                                        \
+		for (uint32_t i = 0; i < npages; i++) {                                            \
+			if (call)                                                                  \
+				die(name);                                                         \
+		}                                                                                  \
+		printf(name " %.3f us\n", (double)(now_ns() - start_) / 1e3 / npages);             \
 	} while (0)
 
 static void bench_operations(void)

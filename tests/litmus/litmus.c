@@ -19,12 +19,12 @@
 #include <string.h>
 #include <time.h>
 
-#define NODES 4
-#define PAGE DSM_PAGE_BYTES
+#define NODES	  4
+#define PAGE	  DSM_PAGE_BYTES
 #define VARIABLES 4
-#define RESULTS 4
-#define SKEW_NS 60000
-#define ADDS 2000 /* in tests that count */
+#define RESULTS	  4
+#define SKEW_NS	  60000
+#define ADDS	  2000 /* in tests that count */
 
 struct actor;
 
@@ -225,7 +225,8 @@ static const struct litmus tests[] = {
 	{ "store buffering", 2, false, store_buffering, both_too_early, false },
 	{ "store buffering in one page", 2, true, store_buffering, both_too_early, false },
 	{ "load buffering", 2, false, load_buffering, both_from_the_future, false },
-	{ "independent reads of independent writes", 4, false, independent_reads, seen_in_two_orders, false },
+	{ "independent reads of independent writes", 4, false, independent_reads,
+	  seen_in_two_orders, false },
 	{ "coherent reads", 4, false, read_read, went_back, false },
 	{ "compare and swap", 4, false, compare_and_swap, adds_lost_4, true },
 	{ "false sharing", 4, true, false_sharing, own_words_wrong, true },
@@ -255,7 +256,8 @@ static void skew(struct actor *a)
 	do {
 		clock_gettime(CLOCK_MONOTONIC, &now);
 	} while ((uint64_t)(now.tv_sec - from.tv_sec) * 1000000000u + (uint64_t)now.tv_nsec -
-			 (uint64_t)from.tv_nsec < wait);
+			 (uint64_t)from.tv_nsec <
+		 wait);
 }
 
 static void judge(const struct litmus *t)
@@ -306,10 +308,14 @@ static bool run(const struct litmus *t, size_t offset, unsigned long rounds, uin
 		char *base = (char *)dsm_region_base(dsm_region_default(node[i])) + offset;
 
 		actors[i] = (struct actor){
-			.test = t, .index = i, .random = seed + i * 7919, .rounds = t->counts ? 1 : rounds,
+			.test = t,
+			.index = i,
+			.random = seed + i * 7919,
+			.rounds = t->counts ? 1 : rounds,
 		};
 		for (unsigned int v = 0; v < VARIABLES; v++)
-			actors[i].v[v] = (volatile uint64_t *)(base + (t->one_page ? v * 64 : v * PAGE));
+			actors[i].v[v] = (volatile uint64_t *)(base +
+							       (t->one_page ? v * 64 : v * PAGE));
 	}
 	for (unsigned int i = 0; i < t->actors; i++) {
 		if (pthread_create(&actors[i].thread, NULL, play, &actors[i]))
@@ -331,7 +337,9 @@ static bool open_nodes(uint16_t port)
 {
 	for (unsigned int i = 0; i < NODES; i++) {
 		struct dsm_options o = {
-			.port = (uint16_t)(port + i), .flags = DSM_OPEN_ANYWHERE, .chunks = 1024,
+			.port = (uint16_t)(port + i),
+			.flags = DSM_OPEN_ANYWHERE,
+			.chunks = 1024,
 		};
 		int err = dsm_open(&o, &node[i]);
 

@@ -26,9 +26,9 @@
 
 #include "lib/context.h"
 
-#define PAGE 4096u
+#define PAGE	    4096u
 #define DEADLINE_MS 10000
-#define SECOND_US 1000000u
+#define SECOND_US   1000000u
 
 static dsm_t *node[2];
 static uint16_t port;
@@ -43,12 +43,12 @@ static uint64_t now_ms(void)
 }
 
 /* Looks again until it holds, or the deadline passes. */
-#define UNTIL(condition) \
-	do { \
-		uint64_t end_ = now_ms() + DEADLINE_MS; \
-		while (!(condition) && now_ms() < end_) \
-			poll(NULL, 0, 1); \
-		assert_true(condition); \
+#define UNTIL(condition)                                                                           \
+	do {                                                                                       \
+		uint64_t end_ = now_ms() + DEADLINE_MS;                                            \
+		while (!(condition) && now_ms() < end_)                                            \
+			poll(NULL, 0, 1);                                                          \
+		assert_true(condition);                                                            \
 	} while (0)
 
 /* A pointer of one node as the other one has it. */
@@ -157,7 +157,8 @@ static void bad_memory_requests_are_refused(void **state)
 	assert_int_equal(dsm_alloc_at(r, 1ull << 40, PAGE, &other), -EINVAL);
 	assert_int_equal(dsm_alloc_at(r, 0x2000000, PAGE, &other), 0);
 	assert_ptr_equal(other, (char *)dsm_region_base(r) + 0x2000000);
-	assert_int_equal(dsm_alloc_at(dsm_region_default(node[1]), 0x2000000, PAGE, &other), -EEXIST);
+	assert_int_equal(dsm_alloc_at(dsm_region_default(node[1]), 0x2000000, PAGE, &other),
+			 -EEXIST);
 	assert_int_equal(dsm_release(node[0], (char *)dsm_region_base(r) + 0x2000000), 0);
 	assert_int_equal(dsm_release(node[0], ptr + 1), -EINVAL);
 	assert_int_equal(dsm_release(node[0], ptr + PAGE), -EINVAL);
@@ -638,8 +639,8 @@ static void nothing_works_before_init(void **state)
 static void bad_arguments_of_init_are_named(void **state)
 {
 	static char *bad[][4] = {
-		{ "test", "0", "10" }, { "test", "70000", "10" }, { "test", "port", "10" },
-		{ "test", "9900", "-1" }, { "test", "9900", "5Q" }, { "test", "9900", "" },
+		{ "test", "0", "10" },	  { "test", "70000", "10" }, { "test", "port", "10" },
+		{ "test", "9900", "-1" }, { "test", "9900", "5Q" },  { "test", "9900", "" },
 	};
 
 	(void)state;

@@ -26,8 +26,8 @@
 #include "agent/pager/uffd.h"
 #include "tests/unit/uffd_puppet.h"
 
-#define REGION 3
-#define PAGES 256
+#define REGION	    3
+#define PAGES	    256
 #define DEADLINE_MS 10000
 
 struct fault {
@@ -79,7 +79,10 @@ static void host_broken(void *ctx, int err)
 }
 
 static const struct pager_host host = {
-	.fault = host_fault, .watch = host_watch, .unwatch = host_unwatch, .broken = host_broken,
+	.fault = host_fault,
+	.watch = host_watch,
+	.unwatch = host_unwatch,
+	.broken = host_broken,
 };
 
 static const struct pager_ops *ops = &pager_uffd;
@@ -653,7 +656,7 @@ static void a_region_of_a_terabyte_costs_little(void **state)
  * add must be in exactly one place at the end.
  */
 #define STRESS_PAGES 8
-#define STRESS_ADDS 30000
+#define STRESS_ADDS  30000
 
 static uint8_t remote[STRESS_PAGES][PAGER_PAGE_SIZE];
 static uint64_t stress_seed;
@@ -681,8 +684,8 @@ static void stress_fault(uint64_t page, bool write)
 static void stress_revoke(void)
 {
 	uint64_t page = stress_random() % STRESS_PAGES;
-	int err = stress_random() % 3 ? ops->take(pager, REGION, page, remote[page]) :
-					ops->downgrade(pager, REGION, page, 1);
+	int err = stress_random() % 3 ? ops->take(pager, REGION, page, remote[page])
+				      : ops->downgrade(pager, REGION, page, 1);
 
 	assert_true(!err || err == -ENOENT);
 }

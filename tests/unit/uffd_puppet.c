@@ -107,8 +107,10 @@ static int send_uffd(int sock, int fd, uint64_t base)
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec iov = { &base, sizeof(base) };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
 
@@ -124,8 +126,10 @@ static int receive_uffd(struct puppet *p)
 	char control[CMSG_SPACE(sizeof(int))];
 	struct iovec iov = { &p->base, sizeof(p->base) };
 	struct msghdr msg = {
-		.msg_iov = &iov, .msg_iovlen = 1,
-		.msg_control = control, .msg_controllen = sizeof(control),
+		.msg_iov = &iov,
+		.msg_iovlen = 1,
+		.msg_control = control,
+		.msg_controllen = sizeof(control),
 	};
 
 	if (recvmsg(p->sock, &msg, MSG_CMSG_CLOEXEC) != sizeof(p->base) || !CMSG_FIRSTHDR(&msg))

@@ -18,7 +18,7 @@ enum puppet_op {
 	PUPPET_DEAF_READ, /* as READ, with SIGBUS blocked */
 	PUPPET_DISCARD,	  /* MADV_DONTNEED of the page; answers 0 */
 	PUPPET_SPLIT,	  /* makes the page alone read-only: three mappings; answers 0 */
-	PUPPET_ADD,	  /* each thread adds 1 to a word, value times, in turn on pages 0 .. page - 1; answers 0 */
+	PUPPET_ADD, /* each thread adds 1 to a word, value times, in turn on pages 0 .. page - 1; answers 0 */
 };
 
 struct puppet {

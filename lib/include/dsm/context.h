@@ -36,7 +36,8 @@ typedef struct dsm_region dsm_region_t;
 
 /** Positive results of the lock functions. */
 enum {
-	DSM_OWNER_DEAD = 1, /**< the lock is held, but who had it before died with it: check the data it guards */
+	DSM_OWNER_DEAD =
+		1, /**< the lock is held, but who had it before died with it: check the data it guards */
 };
 
 /** What dsm_open() needs. Zeroed, it means the defaults. */
@@ -45,7 +46,8 @@ struct dsm_options {
 	uint16_t flags;	     /**< DSM_OPEN_* */
 	uint32_t timeout_ms; /**< for the agent to start and to join; 0: 30 seconds */
 	uint64_t chunks;     /**< donated by an agent started here; 0: DSM_CHUNKS, else 65536 */
-	const char *rundir;  /**< directory of the agents' sockets; NULL: DSM_RUNDIR and so on, see libdsm(3) */
+	const char *
+		rundir; /**< directory of the agents' sockets; NULL: DSM_RUNDIR and so on, see libdsm(3) */
 };
 
 #define DSM_OPEN_NO_START 1u /**< never start an agent: -ENOENT where none serves the port */
