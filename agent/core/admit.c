@@ -210,6 +210,8 @@ void admit_on_ready(struct core *c, struct link *l)
 		m->rec.state = MEMBER_ACTIVE;
 		m->resumes = false;
 		act_log(c, 1, "node %u is back", m->rec.nid);
+		admit_send_table(c, m->rec.nid); /* a member again: it takes part in the view change */
+		c->taking_over = !is_master(c);	 /* which the master of before, back without its tables, must accept */
 		view_propose(c, "a node took its place again");
 		return;
 	}

@@ -75,27 +75,27 @@ void extent_put(struct core *c, const struct rec_extent *e)
 	}
 }
 
-/* Takes of e what is not known yet. */
+/*
+ * Takes of e what is not known yet, or only known from a node that guessed it
+ * after it had lost its tables (see seek_on_table()).
+ */
 void extent_fill(struct core *c, const struct rec_extent *e)
 {
-	uint64_t end = e->key + e->count, pos = e->key;
+	uint64_t end = e->key + e->count, pos = e->key, stop;
 
 	while (pos < end) {
 		const struct rec_extent *have = extent_find(c, pos);
 		struct rec_extent part = *e;
-		uint64_t gap;
 
-		if (have) {
-			pos = have->key + have->count;
-			continue;
+		stop = have ? have->key + have->count : extent_gap(c, pos);
+		if (!have || ((have->flags & EXTENT_GUESSED) && !(e->flags & EXTENT_GUESSED))) {
+			part.key = pos;
+			part.count = (uint32_t)((stop < end ? stop : end) - pos);
+			if (pos != e->key)
+				part.flags &= (uint16_t)~EXTENT_HEAD;
+			extent_put(c, &part);
 		}
-		gap = extent_gap(c, pos);
-		part.key = pos;
-		part.count = (uint32_t)((gap < end ? gap : end) - pos);
-		if (pos != e->key)
-			part.flags &= (uint16_t)~EXTENT_HEAD;
-		extent_put(c, &part);
-		pos += part.count;
+		pos = stop;
 	}
 }
 

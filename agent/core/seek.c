@@ -68,10 +68,14 @@ void seek_start(struct core *c)
 	timer_arm(c, c->now, TIMER_SEEK, 0);
 }
 
-/* A restarted agent that finds nobody goes on alone with what it has. */
+/*
+ * The agent of a master was restarted: nobody else may know of the pages that
+ * its node holds. They are taken to be at home here, until somebody knows better.
+ */
 static void seek_recover_extents(struct core *c, page_key key, struct page *p, void *ctx)
 {
-	struct rec_extent e = { .key = key, .count = 1, .home = c->nid };
+	struct rec_extent e = { .key = key, .count = 1, .home = c->nid,
+				.flags = EXTENT_ORPHANED | EXTENT_GUESSED };
 
 	(void)ctx;
 	if (p->state != PAGE_INVALID && !extent_find(c, key))
@@ -395,14 +399,14 @@ void seek_on_table(struct core *c, struct link *l, const struct core_msg *m, con
 		struct rec_member rec = recs[i];
 		struct member *p;
 
-		if (rec.nid == m->nid && addr_is_zero(&rec.addr))
+		if (rec.nid == m->src && addr_is_zero(&rec.addr))
 			rec.addr = l->addr;
 		p = member_add(c, &rec);
 		if (!p)
 			continue;
 		if (rec.nid == c->nid)
 			active = rec.state == MEMBER_ACTIVE;
-		if (rec.nid == m->nid) {
+		if (rec.nid == m->src) {
 			l->nid = rec.nid;
 			l->uid = rec.uid;
 			l->cluster = c->cluster;
@@ -411,6 +415,8 @@ void seek_on_table(struct core *c, struct link *l, const struct core_msg *m, con
 	}
 	dial_peers(c);
 	if (active) {
+		if (c->resuming && m->src != m->nid)
+			page_each(c, seek_recover_extents, NULL);
 		act_log(c, 1, "node %u of cluster %016llx, epoch %u", c->nid, (unsigned long long)c->cluster, c->epoch);
 		for (size_t i = 0; i < c->nmembers; i++)
 			c->members[i]->resync = c->members[i] != c->self && !c->members[i]->link;

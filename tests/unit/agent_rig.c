@@ -39,10 +39,25 @@ static bool rig_unusable(char *why, size_t len)
 	return false;
 }
 
+/* What the module would keep of a dead agent: its pager, for the next one on the same port. */
+static struct {
+	uint16_t port;
+	struct pager *pager;
+} kept[RIG_AGENTS];
+
 static int fake_open(const struct pager_config *cfg, struct pager **ret)
 {
-	struct pager *p = calloc(1, sizeof(*p));
+	struct pager *p = NULL;
 
+	for (unsigned int i = 0; i < RIG_AGENTS && !p; i++) {
+		if (kept[i].port != cfg->port)
+			continue;
+		p = kept[i].pager;
+		kept[i].port = 0;
+		kept[i].pager = NULL;
+	}
+	if (!p)
+		p = calloc(1, sizeof(*p));
 	if (!p)
 		return -ENOMEM;
 	p->host = cfg->host;
@@ -52,8 +67,40 @@ static int fake_open(const struct pager_config *cfg, struct pager **ret)
 
 static void fake_close(struct pager *p, bool keep)
 {
-	(void)keep;
+	const struct agent *a = p->host->ctx;
+
+	for (unsigned int i = 0; i < RIG_AGENTS && keep; i++) {
+		if (kept[i].pager)
+			continue;
+		kept[i].port = a->cfg->port;
+		kept[i].pager = p;
+		return;
+	}
 	free(p);
+}
+
+static int fake_identity_get(struct pager *p, struct pager_identity *ret)
+{
+	if (!p->identity.cluster)
+		return -ENOENT;
+	*ret = p->identity;
+	return 0;
+}
+
+static int fake_identity_set(struct pager *p, const struct pager_identity *id)
+{
+	p->identity = *id;
+	return 0;
+}
+
+static int fake_pages(struct pager *p,
+		      void (*fn)(void *ctx, uint16_t region, uint64_t page, uint32_t count, enum pager_prot prot),
+		      void *ctx)
+{
+	for (uint64_t i = 0; i < RIG_PAGES; i++)
+		if (p->pages[i].prot != PAGER_NONE)
+			fn(ctx, 0, i, 1, p->pages[i].prot);
+	return 0;
 }
 
 static void fake_ready(struct pager *p, int fd)
@@ -186,6 +233,9 @@ const struct pager_ops pager_uffd = {
 	.region_fd = fake_region_fd,
 	.attach = fake_attach,
 	.detach = fake_detach,
+	.identity_get = fake_identity_get,
+	.identity_set = fake_identity_set,
+	.pages = fake_pages,
 };
 
 const struct pager_ops pager_kmod = { .name = "kmod", .usable = rig_unusable };
@@ -227,7 +277,8 @@ void rig_open(void)
 	memset(&rig, 0, sizeof(rig));
 	if (!registered)
 		registered = !atexit(remove_files);
-	log_level_set(LOG_LEVEL_ERROR + 1);
+	/* DSM_RIG_LOG=0 shows what the agents say. */
+	log_level_set(getenv("DSM_RIG_LOG") ? atoi(getenv("DSM_RIG_LOG")) : LOG_LEVEL_ERROR + 1);
 	strcpy(rig.run_dir, "/tmp/dsm-rig-XXXXXX");
 	assert(mkdtemp(rig.run_dir));
 	assert(!uv_loop_init(&rig.loop));
@@ -244,7 +295,6 @@ static bool is_member(void *ctx)
 int rig_start(unsigned int i, void (*change)(struct config *cfg))
 {
 	struct config *cfg = &rig.cfg[i];
-	int status;
 
 	config_defaults(cfg);
 	cfg->port = free_port();
@@ -259,6 +309,14 @@ int rig_start(unsigned int i, void (*change)(struct config *cfg))
 	strcpy(cfg->run_dir, rig.run_dir);
 	if (change)
 		change(cfg);
+	return rig_start_again(i);
+}
+
+int rig_start_again(unsigned int i)
+{
+	struct config *cfg = &rig.cfg[i];
+	int status;
+
 	status = agent_start(&rig.agent[i], &rig.loop, cfg);
 	rig.running[i] = true;
 	if (status)
@@ -283,7 +341,18 @@ void rig_close(void)
 		rig_stop(i);
 	uv_run(&rig.loop, UV_RUN_DEFAULT);
 	assert(!uv_loop_close(&rig.loop));
+	for (unsigned int i = 0; i < RIG_AGENTS; i++) {
+		free(kept[i].pager);
+		kept[i].pager = NULL;
+		kept[i].port = 0;
+	}
 	remove_files();
+}
+
+void rig_kill(unsigned int i)
+{
+	rig.agent[i].keep_pages = true;
+	rig_stop(i);
 }
 
 static void wake(uv_timer_t *timer)

@@ -30,6 +30,7 @@ struct pager {
 	unsigned int busy; /* so many revoking calls find the page pinned */
 	unsigned int revokes;
 	int attached; /* userfaultfds held */
+	struct pager_identity identity;
 };
 
 struct rig {
@@ -53,6 +54,10 @@ void rig_close(void);
  */
 int rig_start(unsigned int i, void (*change)(struct config *cfg));
 void rig_stop(unsigned int i);
+/* As kill -9 of agent @i: no leave; its pager keeps pages and identity for rig_start_again(). */
+void rig_kill(unsigned int i);
+/* Starts agent @i on the same port, as it was configured before. */
+int rig_start_again(unsigned int i);
 /* Runs the loop until @done(@ctx) or the deadline; what @done says then. */
 bool rig_until(bool (*done)(void *ctx), void *ctx);
 /* Lets the loop do what there is to do now. */

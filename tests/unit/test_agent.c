@@ -124,6 +124,59 @@ static void who_leaves_hands_its_pages_over(void **state)
 	assert_string_equal(get(0, 20), "kept");
 }
 
+static bool knows_two(void *ctx)
+{
+	struct core_info info;
+
+	core_info_get(((struct agent *)ctx)->core, &info);
+	return info.state == CORE_MEMBER && info.members == 2 && !info.rebuilding;
+}
+
+/* Agent @i is killed and comes back in time: what its programs hold goes on. */
+static void check_restart(unsigned int i)
+{
+	struct core_info before, after;
+
+	assert_int_equal(rig_start(0, NULL), 0);
+	assert_int_equal(rig_start(1, NULL), 0);
+	put(0, 40, "of the first");
+	put(1, 41, "of the second");
+	put(0, 42, "shared");
+	put(i, 100, "known to nobody else");
+	(void)get(1, 42);
+	core_info_get(rig.agent[i].core, &before);
+	rig_kill(i);
+	/* It finds the other as it would by discovery. */
+	rig.cfg[i].standalone = false;
+	rig.cfg[i].nseeds = 1;
+	rig.cfg[i].seeds[0] = rig.cfg[1].seeds[0];
+	rig.cfg[i].seeds[0].port = rig.cfg[!i].port;
+	assert_int_equal(rig_start_again(i), 0);
+	assert_true(rig_until(knows_two, &rig.agent[0]));
+	assert_true(rig_until(knows_two, &rig.agent[1]));
+	core_info_get(rig.agent[i].core, &after);
+	assert_true(after.cluster == before.cluster);
+	assert_int_equal(after.nid, before.nid);
+	assert_string_equal(get(1, 40), "of the first");
+	assert_string_equal(get(0, 41), "of the second");
+	assert_string_equal(get(0, 42), "shared");
+	assert_string_equal(get(!i, 100), "known to nobody else");
+	put(1, 42, "and on it goes");
+	assert_string_equal(get(0, 42), "and on it goes");
+}
+
+static void an_agent_that_comes_back_takes_its_place(void **state)
+{
+	(void)state;
+	check_restart(1);
+}
+
+static void so_does_the_masters(void **state)
+{
+	(void)state;
+	check_restart(0);
+}
+
 static void leaving_twice_is_leaving_at_once(void **state)
 {
 	(void)state;
@@ -197,6 +250,8 @@ int main(void)
 		TEST(an_exhausted_pool_is_an_error_not_a_wait),
 		TEST(faults_are_timed),
 		TEST(who_leaves_hands_its_pages_over),
+		TEST(an_agent_that_comes_back_takes_its_place),
+		TEST(so_does_the_masters),
 		TEST(leaving_twice_is_leaving_at_once),
 		TEST(two_agents_cannot_have_one_port),
 		TEST(a_dead_agents_socket_is_replaced),
