@@ -26,15 +26,25 @@ $(B)/libdsm.a: $(B)/lib/libdsm.o
 
 UFFD_PAGER_SRCS := $(wildcard agent/pager/uffd*.c)
 
-UNIT += test_uffd_pager
-test_uffd_pager_SRCS := tests/unit/test_uffd_pager.c tests/unit/uffd_puppet.c $(UFFD_PAGER_SRCS)
-test_uffd_pager_LIBS := cmocka
+UFFD_RIG_SRCS := tests/unit/uffd_rig.c tests/unit/uffd_puppet.c $(UFFD_PAGER_SRCS)
 
-UNIT += test_lib
-test_lib_SRCS := tests/unit/test_lib.c
+UNIT += test_uffd_pager test_uffd_many
+test_uffd_pager_SRCS := tests/unit/test_uffd_pager.c $(UFFD_RIG_SRCS)
+test_uffd_pager_LIBS := cmocka
+test_uffd_many_SRCS := tests/unit/test_uffd_many.c $(UFFD_RIG_SRCS)
+test_uffd_many_LIBS := cmocka
+
+# A terabyte of address space is more than ThreadSanitizer leaves free.
+ifneq ($(VARIANT),tsan)
+UNIT += test_lib test_lib_process
+endif
+test_lib_SRCS := tests/unit/test_lib.c tests/unit/lib_nodes.c
 test_lib_LIBS := cmocka
 test_lib_DEPS := $(B)/libdsm.a
-$(B)/test_lib: | $(B)/dsmd
+test_lib_process_SRCS := tests/unit/test_lib_process.c tests/unit/lib_nodes.c
+test_lib_process_LIBS := cmocka
+test_lib_process_DEPS := $(B)/libdsm.a
+$(B)/test_lib $(B)/test_lib_process: | $(B)/dsmd
 
 TOOLS += uffd_pager
 uffd_pager_SRCS := tests/bench/uffd_pager.c $(UFFD_PAGER_SRCS)
