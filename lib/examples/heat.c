@@ -128,6 +128,15 @@ static struct heat_grid *run(const struct heat_options *o, struct heat_team *t, 
 	return from;
 }
 
+/* Two doubles may be equal and yet differ: 0 and -0. */
+static uint64_t bits(double value)
+{
+	uint64_t n;
+
+	memcpy(&n, &value, sizeof(n));
+	return n;
+}
+
 /* How many points differ from a sequential run, in any bit; -1: no memory. */
 static long compare(const struct heat_options *o, const struct heat_grid *result)
 {
@@ -138,8 +147,7 @@ static long compare(const struct heat_options *o, const struct heat_grid *result
 		return -1;
 	for (uint32_t i = 0; i < o->size; i++) {
 		for (uint32_t j = 0; j < o->size; j++)
-			wrong += memcmp(&heat_row(&want, i)[j], &heat_row(result, i)[j],
-					sizeof(double)) != 0;
+			wrong += bits(heat_row(&want, i)[j]) != bits(heat_row(result, i)[j]);
 	}
 	free(want.points);
 	return wrong;
