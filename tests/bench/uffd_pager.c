@@ -147,7 +147,7 @@ static struct program start(int memfd, const char *name)
 	}
 	close(s[1]);
 	p.sock = s[0];
-	if (recvmsg(p.sock, &msg, 0) != sizeof(p.base))
+	if (recvmsg(p.sock, &msg, 0) != sizeof(p.base) || !CMSG_FIRSTHDR(&msg))
 		die("recvmsg");
 	memcpy(&p.uffd, CMSG_DATA(CMSG_FIRSTHDR(&msg)), sizeof(p.uffd));
 	if (write(p.sock, "", 1) != 1)
