@@ -54,13 +54,10 @@ static void dsm_request_announce(struct dsm_node *node)
 }
 
 /* A retried fault takes its share of a failure. Under node->lock. */
-static int dsm_request_verdict(struct dsm_request *failed)
+static void dsm_request_verdict(struct dsm_request *failed)
 {
-	int error = failed->error;
-
 	if (--failed->returning == 0)
 		dsm_request_remove(failed);
-	return error;
 }
 
 /*
@@ -77,8 +74,10 @@ static struct dsm_request *dsm_request_join(struct dsm_request *fresh, unsigned 
 		return ERR_PTR(-EIO);
 	req = dsm_request_find(region, fresh->page);
 	if (req && req->done) {
-		if (flags & DSM_POST_TRIED)
-			return ERR_PTR(dsm_request_verdict(req));
+		if (flags & DSM_POST_TRIED) {
+			dsm_request_verdict(req);
+			return ERR_PTR(-EIO);
+		}
 		/* Another access: it may ask again. */
 		dsm_request_remove(req);
 		req = NULL;
@@ -121,8 +120,8 @@ static void dsm_request_unreturn(struct dsm_request *req)
  * @ret_seq: for dsm_request_wait()
  *
  * Returns a counted request; NULL when the page came meanwhile, so that the
- * caller looks again; or -EIO the node has gone, -ENOMEM, or the error that
- * the agent set (DSM_POST_TRIED only).
+ * caller looks again; or -EIO the node has gone or (DSM_POST_TRIED only) the
+ * agent set an error; -ENOMEM no memory for the request.
  */
 struct dsm_request *dsm_request_post(struct dsm_region *region, pgoff_t page, unsigned int flags,
 				     u32 *ret_seq)

@@ -64,9 +64,20 @@ static int on_answer(struct nl_msg *msg, void *arg)
 {
 	struct nlattr *attrs[DSM_A_MAX_ATTR + 1];
 	struct asking *ask = arg;
+	struct genlmsghdr *genl = nlmsg_data(nlmsg_hdr(msg));
 
+	if (genl->cmd == DSM_CMD_REQS_NTF)
+		return NL_SKIP;
 	if (ask->fn && !genlmsg_parse(nlmsg_hdr(msg), 0, attrs, DSM_A_MAX_ATTR, NULL))
 		ask->fn(ask->ctx, attrs);
+	return NL_OK;
+}
+
+/* Messages that the module sends by itself have no number of ours; all else is the answer. */
+static int on_seq(struct nl_msg *msg, void *arg)
+{
+	(void)msg;
+	(void)arg;
 	return NL_OK;
 }
 
@@ -141,6 +152,7 @@ int kmod_ctl_ask(struct kmod_ctl *c, struct nl_msg *msg, int put_err, kmod_answe
 	c->why[0] = 0;
 	if (!msg || put_err || !cb)
 		goto out;
+	nl_cb_set(cb, NL_CB_SEQ_CHECK, NL_CB_CUSTOM, on_seq, NULL);
 	nl_cb_set(cb, NL_CB_VALID, NL_CB_CUSTOM, on_answer, &ask);
 	nl_cb_set(cb, NL_CB_ACK, NL_CB_CUSTOM, on_ack, &ask);
 	nl_cb_set(cb, NL_CB_FINISH, NL_CB_CUSTOM, on_finish, &ask);

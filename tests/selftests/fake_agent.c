@@ -31,7 +31,8 @@ int agent_bind(struct agent *a, uint16_t port, uint32_t recovery_ms, enum dsm_up
 	struct nl_msg *msg;
 	int err;
 
-	*a = (struct agent){ .port = port, .fd = open("/dev/dsm", O_RDWR | O_NONBLOCK | O_CLOEXEC) };
+	*a = (struct agent){ .port = port,
+			     .fd = open("/dev/dsm", O_RDWR | O_NONBLOCK | O_CLOEXEC) };
 	if (a->fd < 0)
 		return -errno;
 	err = kmod_ctl_open(&a->ctl);
@@ -93,15 +94,18 @@ void agent_stop(struct agent *a)
 int agent_run(struct agent *a, unsigned long cmd, uint16_t region, uint64_t page, uint32_t count,
 	      const void *data, uint16_t mode)
 {
-	struct dsm_run run = { .page = page, .data = (uintptr_t)data, .count = count,
-			       .region = region, .mode = mode };
+	struct dsm_run run = { .page = page,
+			       .data = (uintptr_t)data,
+			       .count = count,
+			       .region = region,
+			       .mode = mode };
 	struct dsm_runs runs = { .runs = (uintptr_t)&run, .count = 1 };
 	int failed = ioctl(a->fd, cmd, &runs);
 
 	if (failed < 0)
 		return -errno;
-	return failed == (run.result != 0) && (run.result || run.done == count) ? run.result :
-										   -EPROTO;
+	return failed == (run.result != 0) && (run.result || run.done == count) ? run.result
+										: -EPROTO;
 }
 
 int agent_install(struct agent *a, uint64_t page, int fill, enum dsm_page_state state)

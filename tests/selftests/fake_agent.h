@@ -14,17 +14,17 @@
 
 #include "agent/pager/kmod.h"
 
-#define PAGE 4096ul
+#define PAGE	     4096ul
 #define REGION_PAGES 4096ul
-#define REGION_SIZE (REGION_PAGES * PAGE)
-#define DEADLINE_MS 10000
+#define REGION_SIZE  (REGION_PAGES * PAGE)
+#define DEADLINE_MS  10000
 
 struct agent {
-	int fd;			/* bound, not blocking */
-	struct kmod_ctl ctl;	/* the socket that bound */
+	int fd;		     /* bound, not blocking */
+	struct kmod_ctl ctl; /* the socket that bound */
 	uint16_t port;
 	bool adopted;
-	pthread_t server;	/* agent_serve() */
+	pthread_t server; /* agent_serve() */
 	atomic_bool serving;
 };
 
@@ -71,7 +71,7 @@ struct toucher {
 	pthread_t thread;
 	volatile char *at;
 	bool write;
-	char value;	/* stored, or loaded */
+	char value; /* stored, or loaded */
 	atomic_bool done;
 };
 
@@ -80,13 +80,14 @@ void touch_start(struct toucher *t, volatile char *at, bool write, char value);
 bool touch_done(struct toucher *t, int ms);
 
 /* Polls @cond with a deadline; once it was true it is not looked at again. */
-#define eventually(cond) ({						\
-	long eventually_end = now_ms() + DEADLINE_MS;			\
-	bool eventually_met;						\
-	while (!(eventually_met = (cond)) && now_ms() < eventually_end)	\
-		nap_us(200);						\
-	eventually_met;							\
-})
+#define eventually(cond)                                                                           \
+	({                                                                                         \
+		long eventually_end = now_ms() + DEADLINE_MS;                                      \
+		bool eventually_met;                                                               \
+		while (!(eventually_met = (cond)) && now_ms() < eventually_end)                    \
+			nap_us(200);                                                               \
+		eventually_met;                                                                    \
+	})
 
 long now_ms(void);
 void nap_us(long us);

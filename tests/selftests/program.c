@@ -39,7 +39,7 @@ enum dsm_page_state program_state(int fd, uint64_t page, uint32_t *flags)
 	struct dsm_page query = { .page = page };
 
 	if (ioctl(fd, DSM_IOC_PAGE, &query))
-		return (enum dsm_page_state)-1;
+		return (enum dsm_page_state) - 1;
 	if (flags)
 		*flags = query.flags;
 	return (enum dsm_page_state)query.state;

@@ -11,7 +11,8 @@
 #include "kselftest_harness.h"
 #include "fake_agent.h"
 
-FIXTURE(fault) {
+FIXTURE(fault)
+{
 	struct agent agent;
 	int fd;
 	char *map;
@@ -161,7 +162,8 @@ TEST_F(fault, a_half_filled_page_is_never_seen)
 	struct dsm_req req;
 
 	/* The second half of the source cannot be read: nothing is published. */
-	char *source = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char *source = mmap(NULL, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			    0);
 
 	ASSERT_NE(MAP_FAILED, source);
 	memset(source, 'h', PAGE);
@@ -193,7 +195,8 @@ TEST_F(fault, every_offset_of_the_region_can_be_mapped_alone)
 	ASSERT_NE(MAP_FAILED, at);
 	ASSERT_EQ(0, agent_install(&self->agent, REGION_PAGES - 1, 'e', DSM_PAGE_SHARED));
 	EXPECT_EQ('e', at[PAGE - 1]);
-	EXPECT_EQ(MAP_FAILED, mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, self->fd, REGION_SIZE - PAGE));
+	EXPECT_EQ(MAP_FAILED,
+		  mmap(NULL, 2 * PAGE, PROT_READ, MAP_SHARED, self->fd, REGION_SIZE - PAGE));
 	EXPECT_EQ(ENXIO, errno);
 }
 

@@ -12,7 +12,8 @@
 #include "kselftest_harness.h"
 #include "fake_agent.h"
 
-FIXTURE(revoke) {
+FIXTURE(revoke)
+{
 	struct agent agent;
 	int fd;
 	char *map;
@@ -226,18 +227,21 @@ static void *stress_serve(void *arg)
 				agent_upgrade(a, req.page);
 			else
 				agent_run(a, DSM_IOC_INSTALL, 0, req.page, 1, kept[n],
-					  req.flags & DSM_REQ_WRITE ? DSM_PAGE_MODIFIED : DSM_PAGE_SHARED);
+					  req.flags & DSM_REQ_WRITE ? DSM_PAGE_MODIFIED
+								    : DSM_PAGE_SHARED);
 			have[n] = true;
 		}
 		if (rand_r(&seed) % 3)
 			agent_revoke(a, 100 + (uint64_t)i, DSM_REVOKE_DOWNGRADE, NULL);
 		else if (!agent_revoke(a, 100 + (uint64_t)i, DSM_REVOKE_TAKE, kept[i]))
 			have[i] = false;
+		nap_us(50);
 	}
 	/* Let the writers end. */
 	for (int i = 0; i < STRESS_PAGES; i++)
 		if (!have[i])
-			agent_run(a, DSM_IOC_INSTALL, 0, 100 + (uint64_t)i, 1, kept[i], DSM_PAGE_MODIFIED);
+			agent_run(a, DSM_IOC_INSTALL, 0, 100 + (uint64_t)i, 1, kept[i],
+				  DSM_PAGE_MODIFIED);
 		else
 			agent_upgrade(a, 100 + (uint64_t)i);
 	return NULL;
