@@ -207,6 +207,9 @@ static void act_revoke(struct agent *a, const struct core_action *act)
 	struct revoke_retry r = { .key = act->key, .count = act->count, .how = act->how }, *later;
 	int err = revoke_run(a, &r);
 
+#ifdef DSM_MUTANT_PINNED_GIVEN_UP
+	err = err == -EBUSY ? 0 : err;
+#endif
 	if (err == -EBUSY) {
 		later = malloc(sizeof(*later));
 		if (later) {

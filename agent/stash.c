@@ -115,6 +115,9 @@ static void close_hole(struct stash *s, size_t hole)
 		/* Stays when its search begins after the hole. */
 		if (((i - home) & s->mask) < ((i - hole) & s->mask))
 			continue;
+#ifdef DSM_MUTANT_STASH_HOLE_LEFT
+		return;
+#endif
 		s->slots[hole] = s->slots[i];
 		s->slots[i].page = NULL;
 		hole = i;

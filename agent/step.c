@@ -61,6 +61,10 @@ void agent_event(struct agent *a, const struct core_event *ev)
 {
 	struct queued_event q;
 
+#ifdef DSM_MUTANT_EVENT_IN_STEP_LOST
+	if (a->stepping)
+		return;
+#endif
 	if (a->stepping) {
 		queue_push(a, ev);
 		return;
