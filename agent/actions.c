@@ -95,8 +95,9 @@ static int install_stash(struct agent *a, const struct core_action *act, enum pa
 	for (uint32_t i = 0; i < act->count && !err; i++) {
 		const void *page = stash_get(a->stash, act->key + i);
 
-		err = page ? a->ops->install(a->pager, region_of(act->key), page_of(act->key + i), 1, page, prot) :
-			     -ENOENT;
+		err = page ? a->ops->install(a->pager, region_of(act->key), page_of(act->key + i),
+					     1, page, prot)
+			   : -ENOENT;
 		if (!err)
 			stash_drop(a->stash, act->key + i);
 	}
@@ -115,7 +116,8 @@ static int install(struct agent *a, const struct core_action *act, enum pager_pr
 		data = a->msg_pages + (size_t)act->first_page * PAGER_PAGE_SIZE;
 	else if (act->src != DATA_ZERO)
 		return -EINVAL;
-	return a->ops->install(a->pager, region_of(act->key), page_of(act->key), act->count, data, prot);
+	return a->ops->install(a->pager, region_of(act->key), page_of(act->key), act->count, data,
+			       prot);
 }
 
 static void act_install(struct agent *a, const struct core_action *act)
@@ -143,7 +145,8 @@ static void act_upgrade(struct agent *a, const struct core_action *act)
 
 static void act_fail(struct agent *a, const struct core_action *act)
 {
-	int err = a->ops->fail(a->pager, region_of(act->key), page_of(act->key), act->count, act->err);
+	int err = a->ops->fail(a->pager, region_of(act->key), page_of(act->key), act->count,
+			       act->err);
 
 	if (err)
 		complain("cannot be failed", act->key, act->count, err);
@@ -260,12 +263,13 @@ static void act_stash_drop(struct agent *a, const struct core_action *act)
 static void act_region(struct agent *a, const struct core_action *act, bool add)
 {
 	const struct rec_region *r = &act->region;
-	int err = add ? a->ops->region_add(a->pager, r->region, r->name, r->size) :
-			a->ops->region_del(a->pager, r->region);
+	int err = add ? a->ops->region_add(a->pager, r->region, r->name, r->size)
+		      : a->ops->region_del(a->pager, r->region);
 
 	/* The default region, and those the module kept, are there already. */
 	if (err && err != -EEXIST)
-		log_error("region %s cannot be %s: %s", r->name, add ? "added" : "deleted", strerror(-err));
+		log_error("region %s cannot be %s: %s", r->name, add ? "added" : "deleted",
+			  strerror(-err));
 }
 
 static void act_identity(struct agent *a, const struct core_action *act)

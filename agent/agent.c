@@ -136,8 +136,8 @@ static int start_server(struct agent *a)
 	int err = server_open(&cfg, &a->server);
 
 	if (err == -EADDRINUSE) {
-		log_error("another agent serves port %u (%s/dsmd-%u.sock)", a->cfg->port, a->cfg->run_dir,
-			  a->cfg->port);
+		log_error("another agent serves port %u (%s/dsmd-%u.sock)", a->cfg->port,
+			  a->cfg->run_dir, a->cfg->port);
 		return DSMD_EXIT_IN_USE;
 	}
 	if (err) {
@@ -155,7 +155,8 @@ static int start_net(struct agent *a)
 	a->net = net_new(&cfg);
 	port = a->net ? net_listen(a->net, a->cfg->port) : -ENOMEM;
 	if (port == -EADDRINUSE) {
-		log_error("TCP port %u is in use by another program; --port chooses another", a->cfg->port);
+		log_error("TCP port %u is in use by another program; --port chooses another",
+			  a->cfg->port);
 		return DSMD_EXIT_IN_USE;
 	}
 	if (port < 0) {
@@ -176,8 +177,10 @@ static int start_discovery(struct agent *a)
 	int err = a->cfg->discovery ? discover_open(&cfg, &a->discover) : 0;
 
 	if (err == -EADDRINUSE) {
-		log_error("UDP port %u is in use by a program that does not share it; --discovery-port chooses "
-			  "another, the same on all nodes", cfg.port);
+		log_error("UDP port %u is in use by a program that does not share it; "
+			  "--discovery-port chooses "
+			  "another, the same on all nodes",
+			  cfg.port);
 		return DSMD_EXIT_IN_USE;
 	}
 	if (err) {
@@ -200,8 +203,8 @@ static const struct pager_ops *choose_pager(const struct config *cfg)
 			continue;
 		if (all[i]->usable(why, sizeof(why)))
 			return all[i];
-		log_write(forced || i ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG, "the %s pager cannot work here: %s",
-			  all[i]->name, why);
+		log_write(forced || i ? LOG_LEVEL_ERROR : LOG_LEVEL_DEBUG,
+			  "the %s pager cannot work here: %s", all[i]->name, why);
 	}
 	return NULL;
 }
@@ -222,7 +225,8 @@ static int start_pager(struct agent *a)
 	if (err) {
 		log_error("the %s pager does not start: %s", a->ops->name, strerror(-err));
 		a->pager = NULL;
-		return err == -EADDRINUSE || err == -EBUSY || err == -EEXIST ? DSMD_EXIT_IN_USE : DSMD_EXIT_PAGER;
+		return err == -EADDRINUSE || err == -EBUSY || err == -EEXIST ? DSMD_EXIT_IN_USE
+									     : DSMD_EXIT_PAGER;
 	}
 	err = a->ops->region_add(a->pager, 0, "default", REGION_SIZE);
 	if (err && err != -EEXIST) {
@@ -233,7 +237,8 @@ static int start_pager(struct agent *a)
 	return 0;
 }
 
-static void resume_page(void *ctx, uint16_t region, uint64_t page, uint32_t count, enum pager_prot prot)
+static void resume_page(void *ctx, uint16_t region, uint64_t page, uint32_t count,
+			enum pager_prot prot)
 {
 	struct agent *a = ctx;
 
@@ -353,7 +358,8 @@ static const char *state_name(uint32_t state)
 		[CORE_EVICTED] = "evicted from the cluster",
 	};
 
-	return state < sizeof(names) / sizeof(names[0]) && names[state] ? names[state] : "in no known state";
+	return state < sizeof(names) / sizeof(names[0]) && names[state] ? names[state]
+									: "in no known state";
 }
 
 void agent_state_changed(struct agent *a, uint32_t state)
@@ -361,7 +367,8 @@ void agent_state_changed(struct agent *a, uint32_t state)
 	char text[80];
 
 	log_debug("%s", state_name(state));
-	snprintf(text, sizeof(text), "%sSTATUS=%s", state == CORE_MEMBER ? "READY=1\n" : "", state_name(state));
+	snprintf(text, sizeof(text), "%sSTATUS=%s", state == CORE_MEMBER ? "READY=1\n" : "",
+		 state_name(state));
 	notify_system(text);
 	if (state != CORE_OUT)
 		return;

@@ -60,7 +60,7 @@ struct agent {
 	struct pager_host pager_host;
 
 	bool stepping;
-	uint64_t last_us; /* time of the newest event stepped */
+	uint64_t last_us;	    /* time of the newest event stepped */
 	struct queued_event *queue; /* ring of queue_size, a power of two */
 	size_t queue_size, queue_head, queue_tail;
 	const char *msg_pages; /* page bytes of the message that is stepped */

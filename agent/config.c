@@ -12,7 +12,7 @@
 const char *argp_program_version = "dsmd (DSM) " DSM_VERSION;
 
 #define KEY_CONFIG 'C'
-#define KEY_LONG 0x100 /* settings without a short option have this plus their index */
+#define KEY_LONG   0x100 /* settings without a short option have this plus their index */
 
 /* --- the file --- */
 
@@ -39,8 +39,8 @@ static int file_setting(void *user, const char *section, const char *name, const
 	char why[400];
 
 	if (*section && strcmp(section, "dsmd")) {
-		fprintf(stderr, "dsmd: %s:%u: section [%s] is unknown, allowed is [dsmd]\n", r->name, r->line,
-			section);
+		fprintf(stderr, "dsmd: %s:%u: section [%s] is unknown, allowed is [dsmd]\n",
+			r->name, r->line, section);
 		r->bad = true;
 		return 0;
 	}
@@ -61,14 +61,16 @@ static bool load_file(struct config *cfg, const char *name, bool must)
 	if (!r.file && !must && (errno == ENOENT || errno == EACCES))
 		return true;
 	if (!r.file) {
-		fprintf(stderr, "dsmd: cannot read the configuration file %s: %s\n", name, strerror(errno));
+		fprintf(stderr, "dsmd: cannot read the configuration file %s: %s\n", name,
+			strerror(errno));
 		return false;
 	}
 	line = ini_parse_stream(file_line, &r, file_setting, &r);
 	fclose(r.file);
 	if (line && !r.bad)
-		fprintf(stderr, "dsmd: %s:%d: this is neither \"name = value\", [dsmd] nor a comment\n", name,
-			line);
+		fprintf(stderr,
+			"dsmd: %s:%d: this is neither \"name = value\", [dsmd] nor a comment\n",
+			name, line);
 	return !line;
 }
 
@@ -97,7 +99,7 @@ static bool load_environment(struct config *cfg)
 
 struct command_line {
 	const char *file;
-	struct config *cfg;	/* NULL in the first pass, which looks for --config only */
+	struct config *cfg; /* NULL in the first pass, which looks for --config only */
 	bool seeds_cleared;
 	bool bad;
 };
@@ -168,8 +170,10 @@ static bool load_options(int argc, char **argv, struct command_line *cl)
 		.options = options,
 		.parser = on_option,
 		.doc = "Agent of one node of distributed shared memory."
-		       "\vEvery option may also be a line \"name = value\" of the configuration file or an "
-		       "environment variable DSM_NAME; options win over the environment, the environment "
+		       "\vEvery option may also be a line \"name = value\" of the configuration "
+		       "file or an "
+		       "environment variable DSM_NAME; options win over the environment, the "
+		       "environment "
 		       "wins over the file. See dsmd(8) and dsm.conf(5).",
 	};
 

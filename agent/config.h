@@ -13,13 +13,13 @@
 #include "agent/core/msg.h"
 
 #define CONFIG_FILE_DEFAULT "/etc/dsm/dsm.conf"
-#define CONFIG_SEEDS_MAX 64
+#define CONFIG_SEEDS_MAX    64
 
 enum config_pager { CONFIG_PAGER_AUTO, CONFIG_PAGER_KMOD, CONFIG_PAGER_UFFD };
 
 struct config {
-	uint16_t port;		 /* TCP */
-	uint64_t chunks;	 /* 4 KiB chunks donated */
+	uint16_t port;	 /* TCP */
+	uint64_t chunks; /* 4 KiB chunks donated */
 	char cluster[CORE_NAME_MAX];
 	struct core_addr seeds[CONFIG_SEEDS_MAX]; /* --join */
 	size_t nseeds;
@@ -34,7 +34,7 @@ struct config {
 	bool daemonise;
 	bool log_syslog;
 	int log_level;
-	char run_dir[80];  /* never empty after config_load() */
+	char run_dir[80];   /* never empty after config_load() */
 	char pid_file[128]; /* empty: none */
 };
 

@@ -13,7 +13,7 @@
 #include "agent/net/addr.h"
 
 #define DEFAULT_PORT 9900
-#define CHUNK_SIZE 4096u
+#define CHUNK_SIZE   4096u
 
 static void *field(struct config *cfg, const struct setting *s)
 {
@@ -123,8 +123,8 @@ static bool set_chunks(struct config *cfg, const struct setting *s, const char *
 		return false;
 	memcpy(digits, value, len - 1);
 	if (!parse_number(digits, 0, UINT64_MAX, &n) ||
-	    __builtin_mul_overflow(n, 1024ull << (10 * (unit - units)), &bytes) || bytes % CHUNK_SIZE ||
-	    bytes / CHUNK_SIZE < s->min || bytes / CHUNK_SIZE > s->max)
+	    __builtin_mul_overflow(n, 1024ull << (10 * (unit - units)), &bytes) ||
+	    bytes % CHUNK_SIZE || bytes / CHUNK_SIZE < s->min || bytes / CHUNK_SIZE > s->max)
 		return false;
 	cfg->chunks = bytes / CHUNK_SIZE;
 	return true;
@@ -228,8 +228,8 @@ static bool set_join(struct config *cfg, const struct setting *s, const char *va
 }
 
 #define FIELD(name) offsetof(struct config, name)
-#define PORTS "a port number, 1 to 65535"
-#define FLAGS "yes or no"
+#define PORTS	    "a port number, 1 to 65535"
+#define FLAGS	    "yes or no"
 
 const struct setting settings[] = {
 	{ "port", 'p', "DSM_PORT", "PORT", set_u16, FIELD(port), 1, UINT16_MAX, PORTS,
@@ -241,36 +241,43 @@ const struct setting settings[] = {
 	  "HOST, HOST:PORT or [IPV6]:PORT of a host that resolves, at most 64 of them",
 	  "a node to ask, beside discovery; may be given several times" },
 	{ "cluster", 'c', "DSM_CLUSTER", "NAME", set_name, FIELD(cluster), 0, CORE_NAME_MAX,
-	  "1 to 31 printable characters without blanks", "name of the cluster; only equals find each other (dsm)" },
-	{ "discovery-port", 'd', "DSM_DISCOVERY_PORT", "PORT", set_u16, FIELD(discovery_port), 1, UINT16_MAX,
-	  PORTS, "UDP port of discovery (9999)" },
-	{ "no-discovery", 'D', "DSM_NO_DISCOVERY", NULL, set_flag_not, FIELD(discovery), 0, 0, FLAGS,
-	  "neither ask nor answer by broadcast" },
+	  "1 to 31 printable characters without blanks",
+	  "name of the cluster; only equals find each other (dsm)" },
+	{ "discovery-port", 'd', "DSM_DISCOVERY_PORT", "PORT", set_u16, FIELD(discovery_port), 1,
+	  UINT16_MAX, PORTS, "UDP port of discovery (9999)" },
+	{ "no-discovery", 'D', "DSM_NO_DISCOVERY", NULL, set_flag_not, FIELD(discovery), 0, 0,
+	  FLAGS, "neither ask nor answer by broadcast" },
 	{ "pager", 'P', "DSM_PAGER", "KIND", set_pager, 0, 0, 0, "kmod, uffd or auto",
 	  "kmod (module), uffd (userfaultfd), or auto: the module where it is usable (auto)" },
 	{ "dead-time", 't', "DSM_DEAD_TIME", "MS", set_u32, FIELD(dead_ms), 100, 600000,
 	  "milliseconds, 100 to 600000", "a node not heard for so long is dead (1500)" },
 	{ "recovery-time", 'r', "DSM_RECOVERY_TIME", "MS", set_u32, FIELD(recovery_ms), 0, 3600000,
-	  "milliseconds, 0 to 3600000", "how long programs wait for a dead agent to come back (10000)" },
+	  "milliseconds, 0 to 3600000",
+	  "how long programs wait for a dead agent to come back (10000)" },
 	{ "hold-time", 'H', "DSM_HOLD_TIME", "US", set_u32, FIELD(hold_us), 0, 1000000,
 	  "microseconds, 0 to 1000000", "a granted page stays at least so long (50)" },
 	{ "elect-time", 'e', "DSM_ELECT_TIME", "MS", set_u32, FIELD(elect_ms), 1, 60000,
-	  "milliseconds, 1 to 60000", "how long to look for others before founding a cluster (150)" },
-	{ "touch-pages", 0, "DSM_TOUCH_PAGES", "N", set_u32, FIELD(touch_pages), 1, 65536, "1 to 65536",
-	  "pages given by one first touch, at most (16)" },
-	{ "prefetch-pages", 0, "DSM_PREFETCH_PAGES", "N", set_u32, FIELD(prefetch_pages), 1, CORE_MSG_PAGES,
-	  "1 to 64", "pages asked for with a miss that looks sequential, at most; 1: none (32)" },
+	  "milliseconds, 1 to 60000",
+	  "how long to look for others before founding a cluster (150)" },
+	{ "touch-pages", 0, "DSM_TOUCH_PAGES", "N", set_u32, FIELD(touch_pages), 1, 65536,
+	  "1 to 65536", "pages given by one first touch, at most (16)" },
+	{ "prefetch-pages", 0, "DSM_PREFETCH_PAGES", "N", set_u32, FIELD(prefetch_pages), 1,
+	  CORE_MSG_PAGES, "1 to 64",
+	  "pages asked for with a miss that looks sequential, at most; 1: none (32)" },
 	{ "standalone", 's', "DSM_STANDALONE", NULL, set_flag, FIELD(standalone), 0, 0, FLAGS,
 	  "found a cluster at once instead of looking for one" },
-	{ "run-dir", 'R', "DSM_RUNDIR", "DIR", set_text, FIELD(run_dir), 0, sizeof(((struct config *)0)->run_dir),
-	  "a directory, 79 bytes at most", "where the agent's socket lives (/run/dsm, or the user's own)" },
+	{ "run-dir", 'R', "DSM_RUNDIR", "DIR", set_text, FIELD(run_dir), 0,
+	  sizeof(((struct config *)0)->run_dir), "a directory, 79 bytes at most",
+	  "where the agent's socket lives (/run/dsm, or the user's own)" },
 	{ "pid-file", 'i', "DSM_PID_FILE", "FILE", set_text, FIELD(pid_file), 0,
-	  sizeof(((struct config *)0)->pid_file), "a file name, 127 bytes at most", "write the process id there" },
+	  sizeof(((struct config *)0)->pid_file), "a file name, 127 bytes at most",
+	  "write the process id there" },
 	{ "daemon", 'b', NULL, NULL, set_flag, FIELD(daemonise), 0, 0, FLAGS,
 	  "go to the background when the socket is open" },
-	{ "foreground", 'f', NULL, NULL, set_flag_not, FIELD(daemonise), 0, 0, FLAGS, "stay (this is the default)" },
-	{ "log-level", 'l', "DSM_LOG", "LEVEL", set_log_level, 0, 0, 0, "debug, info, warn, error, or 0 to 3",
-	  "least level that is logged (info)" },
+	{ "foreground", 'f', NULL, NULL, set_flag_not, FIELD(daemonise), 0, 0, FLAGS,
+	  "stay (this is the default)" },
+	{ "log-level", 'l', "DSM_LOG", "LEVEL", set_log_level, 0, 0, 0,
+	  "debug, info, warn, error, or 0 to 3", "least level that is logged (info)" },
 	{ "log-syslog", 'S', "DSM_LOG_SYSLOG", NULL, set_flag, FIELD(log_syslog), 0, 0, FLAGS,
 	  "log to syslog instead of standard error" },
 };

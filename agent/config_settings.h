@@ -9,10 +9,11 @@ struct setting {
 	const char *name; /* long option and key of the file */
 	char key;	  /* short option, 0: none */
 	const char *env;  /* NULL: not from the environment */
-	const char *arg;  /* argument in --help; NULL: a flag, which in file and environment is yes or no */
+	const char *
+		arg; /* argument in --help; NULL: a flag, which in file and environment is yes or no */
 	bool (*parse)(struct config *cfg, const struct setting *s, const char *value);
-	size_t offset;	 /* of the field in struct config */
-	uint64_t min, max; /* numbers; text: max bytes */
+	size_t offset;	     /* of the field in struct config */
+	uint64_t min, max;   /* numbers; text: max bytes */
 	const char *accepts; /* for error messages */
 	const char *help;
 };

@@ -59,7 +59,8 @@ void latency_end(struct latency *l, uint64_t key, uint32_t count, bool write, ui
 		unsigned int i = slot_of(key + k);
 
 		/* A page that can be read does not help who wants to write. */
-		if (!l->slots[i].since_ns || l->slots[i].key != key + k || (l->slots[i].write && !write))
+		if (!l->slots[i].since_ns || l->slots[i].key != key + k ||
+		    (l->slots[i].write && !write))
 			continue;
 		sample(l->slots[i].write ? &l->write : &l->read, now_ns - l->slots[i].since_ns);
 		l->slots[i].since_ns = 0;

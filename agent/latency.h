@@ -12,7 +12,7 @@
 
 #define LATENCY_SLOTS 1024u
 /* Sixteen steps for each doubling: values are right within 6 %. */
-#define LATENCY_STEPS 16u
+#define LATENCY_STEPS	16u
 #define LATENCY_BUCKETS (40 * LATENCY_STEPS)
 
 struct latency_histogram {

@@ -5,7 +5,7 @@
 #include "agent/stash.h"
 
 #define PAGE_BYTES 4096
-#define SPARE_MAX 64 /* buffers kept for the next page: pages come and go all the time */
+#define SPARE_MAX  64 /* buffers kept for the next page: pages come and go all the time */
 
 struct slot {
 	uint64_t key;

@@ -8,7 +8,8 @@
 
 static bool queue_grow(struct agent *a)
 {
-	size_t n = a->queue_tail - a->queue_head, size = a->queue_size ? 2 * a->queue_size : QUEUE_FIRST;
+	size_t n = a->queue_tail - a->queue_head,
+	       size = a->queue_size ? 2 * a->queue_size : QUEUE_FIRST;
 	struct queued_event *bigger = malloc(size * sizeof(*bigger));
 
 	if (!bigger)

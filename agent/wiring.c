@@ -12,7 +12,9 @@
 
 static void on_link_up(void *ctx, link_id link, const struct core_addr *peer)
 {
-	struct core_event ev = { .type = EV_LINK_UP, .link = link, .addr = *peer, .now_us = agent_now_us() };
+	struct core_event ev = {
+		.type = EV_LINK_UP, .link = link, .addr = *peer, .now_us = agent_now_us()
+	};
 
 	agent_event(ctx, &ev);
 }

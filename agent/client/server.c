@@ -116,7 +116,8 @@ static int make_paths(struct server *s)
 {
 	int n = snprintf(s->path, sizeof(s->path), "%s/dsmd-%u.sock", s->cfg.run_dir, s->cfg.port);
 
-	snprintf(s->lock_path, sizeof(s->lock_path), "%s/dsmd-%u.lock", s->cfg.run_dir, s->cfg.port);
+	snprintf(s->lock_path, sizeof(s->lock_path), "%s/dsmd-%u.lock", s->cfg.run_dir,
+		 s->cfg.port);
 	return n < 0 || (size_t)n >= sizeof(s->path) ? -ENAMETOOLONG : 0;
 }
 

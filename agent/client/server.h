@@ -19,7 +19,8 @@
 #include "agent/pager/pager.h"
 
 #define SERVER_LOCK_WORDS 16384u
-#define SERVER_LOCK_STRIDE 64u /* a cache line each: programs spin on their neighbours' words otherwise */
+#define SERVER_LOCK_STRIDE                                                                         \
+	64u /* a cache line each: programs spin on their neighbours' words otherwise */
 
 struct server;
 

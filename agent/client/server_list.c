@@ -101,12 +101,15 @@ static void list_extent(void *ctx, const struct rec_extent *e)
 	struct client_extent *r = e->key < l->from || l->failed ? NULL : list_add(l, sizeof(*r));
 
 	if (r)
-		*r = (struct client_extent){ .key = e->key, .count = e->count, .home = e->home, .flags = e->flags };
+		*r = (struct client_extent){
+			.key = e->key, .count = e->count, .home = e->home, .flags = e->flags
+		};
 }
 
 void list_handle(struct session *c, const struct client_req *req)
 {
-	size_t record = req->arg == LIST_LOCAL_PAGES ? sizeof(struct client_page) : sizeof(struct client_extent);
+	size_t record = req->arg == LIST_LOCAL_PAGES ? sizeof(struct client_page)
+						     : sizeof(struct client_extent);
 	struct list l = { .from = req->key };
 
 	if (req->arg == LIST_LOCAL_PAGES) {
@@ -149,7 +152,8 @@ static void events_tick(uv_timer_t *timer)
 		next = c->next;
 		text = NULL;
 		/* Who has not taken the last ones hears of all changes since, later. */
-		if (!c->events || c->stream || query_events_poll(c->events, &source, &text) || !text)
+		if (!c->events || c->stream || query_events_poll(c->events, &source, &text) ||
+		    !text)
 			continue;
 		stream_begin(c, text, strlen(text), PAYLOAD_MAX);
 	}

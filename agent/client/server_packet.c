@@ -79,8 +79,8 @@ static ssize_t packet_write(int to, const struct client_rep *rep, const void *pa
 	struct cmsghdr *h;
 
 	if (fd < 0)
-		return rep->length ? sendmsg(to, &mh, MSG_DONTWAIT | MSG_NOSIGNAL) :
-				     send(to, rep, sizeof(*rep), MSG_DONTWAIT | MSG_NOSIGNAL);
+		return rep->length ? sendmsg(to, &mh, MSG_DONTWAIT | MSG_NOSIGNAL)
+				   : send(to, rep, sizeof(*rep), MSG_DONTWAIT | MSG_NOSIGNAL);
 	mh.msg_control = &control;
 	mh.msg_controllen = sizeof(control);
 	h = CMSG_FIRSTHDR(&mh);

@@ -9,10 +9,10 @@
 #include "agent/client/proto.h"
 #include "agent/client/server.h"
 
-#define CLIENT_NUMBERS 65535u /* 0 is nobody, 65535 is left out */
-#define PAYLOAD_MAX (CLIENT_PACKET_MAX - sizeof(struct client_rep))
-#define EVENTS_PERIOD_MS 100
-#define SERVER_ATTACH_MAX 64u /* regions with numbers below may be attached by userfaultfd */
+#define CLIENT_NUMBERS		      65535u /* 0 is nobody, 65535 is left out */
+#define PAYLOAD_MAX		      (CLIENT_PACKET_MAX - sizeof(struct client_rep))
+#define EVENTS_PERIOD_MS	      100
+#define SERVER_ATTACH_MAX	      64u /* regions with numbers below may be attached by userfaultfd */
 #define SERVER_COOKIE(number, region) ((uint64_t)(number) << 16 | (region))
 
 /* What a session waits for; one thing at a time. */
@@ -32,10 +32,10 @@ struct session {
 	int fd;
 	pid_t pid;
 	bool ended;
-	bool write_only; /* polled for writing: an answer waits, requests are not read */
-	uint32_t number; /* client number, 0 before HELLO */
-	uint32_t hello;	 /* enum hello_flags */
-	uint32_t program; /* number of the program's first session */
+	bool write_only;   /* polled for writing: an answer waits, requests are not read */
+	uint32_t number;   /* client number, 0 before HELLO */
+	uint32_t hello;	   /* enum hello_flags */
+	uint32_t program;  /* number of the program's first session */
 	uint64_t attached; /* bit r: region r is attached through this session (userfaultfd) */
 
 	enum session_wait wait;

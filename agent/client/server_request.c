@@ -53,7 +53,8 @@ static void hello_handle(struct session *c, const struct client_req *req)
 		s->nprograms++;
 	core_info_get(s->core, &info);
 	reply_values(c,
-		     (uint64_t[6]){ number, info.nid, s->ops->region_fd ? CLIENT_PAGER_UFFD : CLIENT_PAGER_KMOD,
+		     (uint64_t[6]){ number, info.nid,
+				    s->ops->region_fd ? CLIENT_PAGER_UFFD : CLIENT_PAGER_KMOD,
 				    s->cfg.port, SERVER_LOCK_WORDS, SERVER_LOCK_STRIDE },
 		     s->words_fd);
 }
@@ -88,7 +89,8 @@ static void attach_answer(struct session *c, uint64_t region, uint64_t size, uin
 			return;
 		}
 	}
-	reply_values(c, (uint64_t[6]){ region, size, base, s->ops->attach != NULL, s->cfg.port, 0 }, fd);
+	reply_values(c, (uint64_t[6]){ region, size, base, s->ops->attach != NULL, s->cfg.port, 0 },
+		     fd);
 }
 
 void request_attach_reply(struct session *c, const struct core_reply *reply)
@@ -141,7 +143,8 @@ static int uffd_attach(struct session *c, const struct client_req *req, int fd)
 		return EINVAL;
 	if (c->attached & (1ull << req->arg))
 		return EEXIST;
-	err = s->ops->attach(s->pager, (uint16_t)req->arg, fd, req->a, c->pid, SERVER_COOKIE(c->number, req->arg));
+	err = s->ops->attach(s->pager, (uint16_t)req->arg, fd, req->a, c->pid,
+			     SERVER_COOKIE(c->number, req->arg));
 	if (err)
 		return -err;
 	c->attached |= 1ull << req->arg;
@@ -213,8 +216,9 @@ static void status_handle(struct session *c)
 
 	core_info_get(c->srv->core, &info);
 	reply_values(c,
-		     (uint64_t[6]){ info.nid, info.members, info.master, info.chunks_total * PAGER_PAGE_SIZE,
-				    info.state, info.chunks_used * PAGER_PAGE_SIZE },
+		     (uint64_t[6]){ info.nid, info.members, info.master,
+				    info.chunks_total * PAGER_PAGE_SIZE, info.state,
+				    info.chunks_used * PAGER_PAGE_SIZE },
 		     -1);
 }
 
@@ -236,7 +240,8 @@ static int request_check(const struct session *c, const struct client_packet *p)
 	if (req->reserved || (req->flags & ~(uint32_t)(F_WRITE | F_TRY)) ||
 	    strnlen(req->name, sizeof(req->name)) == sizeof(req->name))
 		return EINVAL;
-	if ((req->length && req->type != CLIENT_QUERY) || (p->fd >= 0 && req->type != CLIENT_REGION_UFFD))
+	if ((req->length && req->type != CLIENT_QUERY) ||
+	    (p->fd >= 0 && req->type != CLIENT_REGION_UFFD))
 		return EINVAL;
 	if (!c->number && req->type != CLIENT_HELLO)
 		return EPERM;
@@ -283,7 +288,9 @@ static void request_run(struct session *c, struct client_packet *p)
 
 void request_handle(struct session *c, struct client_packet *p)
 {
-	struct client_rep rep = { .type = p->req.type, .ticket = p->req.ticket, .flags = CLIENT_LAST };
+	struct client_rep rep = { .type = p->req.type,
+				  .ticket = p->req.ticket,
+				  .flags = CLIENT_LAST };
 	int err = request_check(c, p);
 
 	/* One at a time: the request under way keeps its ticket. */

@@ -9,7 +9,7 @@
 #include "agent/client/server_priv.h"
 #include "agent/log.h"
 
-#define GROUP "dsm"
+#define GROUP		"dsm"
 #define PEER_GROUPS_MAX 256
 
 static bool in_group(int fd, gid_t primary)
@@ -41,8 +41,8 @@ static bool may_connect(int fd, pid_t *ret_pid)
 	*ret_pid = cred.pid;
 	if (cred.uid == 0 || cred.uid == geteuid() || in_group(fd, cred.gid))
 		return true;
-	log_warn("process %d of user %u turned away: neither this agent's user nor in group " GROUP, cred.pid,
-		 cred.uid);
+	log_warn("process %d of user %u turned away: neither this agent's user nor in group " GROUP,
+		 cred.pid, cred.uid);
 	return false;
 }
 

@@ -12,8 +12,9 @@
 #include "agent/net/discover.h"
 #include "agent/net/wire.h"
 
-#define PEERS_MAX 512	/* twice the largest cluster */
-#define BURST_MAX 32	/* datagrams taken in one pass of the loop: a flood must not starve the pages */
+#define PEERS_MAX 512 /* twice the largest cluster */
+#define BURST_MAX                                                                                  \
+	32 /* datagrams taken in one pass of the loop: a flood must not starve the pages */
 
 enum socket_kind { SHARED_V4, SHARED_V6, OWN_V4, OWN_V6, SOCKETS };
 
@@ -92,7 +93,8 @@ static void take(struct discover *d, struct dgram *in, size_t size, const struct
 	struct core_addr dial = *source;
 
 	d->stats.received++;
-	if (size < sizeof(in->header) + sizeof(in->msg) || size != sizeof(in->header) + in->header.length) {
+	if (size < sizeof(in->header) + sizeof(in->msg) ||
+	    size != sizeof(in->header) + in->header.length) {
 		refuse(d, source, "has not the length it should");
 		return;
 	}
@@ -155,7 +157,8 @@ static void send_to(struct discover *d, int fd, const struct sockaddr *sa, sockl
 		memcpy(out.recs, recs, recs_size);
 		wire_recs_scope(msg, out.recs, 0);
 	}
-	if (sendto(fd, &out, sizeof(out.header) + out.header.length, MSG_DONTWAIT | MSG_NOSIGNAL, sa, len) > 0)
+	if (sendto(fd, &out, sizeof(out.header) + out.header.length, MSG_DONTWAIT | MSG_NOSIGNAL,
+		   sa, len) > 0)
 		d->stats.sent++;
 }
 
@@ -207,7 +210,8 @@ static bool has_v4(const struct ifaddrs *all, const char *name)
 	return false;
 }
 
-static void broadcast_v4(struct discover *d, in_addr_t to, const struct core_msg *msg, const void *recs)
+static void broadcast_v4(struct discover *d, in_addr_t to, const struct core_msg *msg,
+			 const void *recs)
 {
 	struct sockaddr_in sa = {
 		.sin_family = AF_INET,
@@ -241,9 +245,13 @@ void discover_broadcast(struct discover *d, const struct core_msg *msg, const vo
 	for (i = all; i; i = i->ifa_next) {
 		if (is_v4_lan(i)) {
 			any_v4 = true;
-			broadcast_v4(d, ((struct sockaddr_in *)(void *)i->ifa_broadaddr)->sin_addr.s_addr, msg, recs);
+			broadcast_v4(
+				d,
+				((struct sockaddr_in *)(void *)i->ifa_broadaddr)->sin_addr.s_addr,
+				msg, recs);
 		} else if (is_v6_lan(i) && !has_v4(all, i->ifa_name)) {
-			broadcast_v6(d, ((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_scope_id, msg, recs);
+			broadcast_v6(d, ((struct sockaddr_in6 *)(void *)i->ifa_addr)->sin6_scope_id,
+				     msg, recs);
 		}
 	}
 	freeifaddrs(all);

@@ -13,7 +13,7 @@
 #define SWEEP_MS 100
 /* So many bad frames are logged in so long a time: nobody can fill the log. */
 #define COMPLAINTS_MAX 10
-#define COMPLAINT_MS 10000
+#define COMPLAINT_MS   10000
 
 static struct link **link_bucket(struct net *n, link_id id)
 {
@@ -86,7 +86,8 @@ static bool complaint_allowed(struct net *n)
 
 	if (now - n->complaint_ms >= COMPLAINT_MS) {
 		if (n->complaints > COMPLAINTS_MAX)
-			log_warn("%u more links were closed for such reasons", n->complaints - COMPLAINTS_MAX);
+			log_warn("%u more links were closed for such reasons",
+				 n->complaints - COMPLAINTS_MAX);
 		n->complaint_ms = now;
 		n->complaints = 0;
 	}
@@ -249,7 +250,8 @@ static void net_accept(struct net *n)
 	fd = accept4(n->listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0)
 		return;
-	if (n->strangers >= NET_STRANGERS_MAX || !addr_from_sockaddr(&peer, (struct sockaddr *)&sa)) {
+	if (n->strangers >= NET_STRANGERS_MAX ||
+	    !addr_from_sockaddr(&peer, (struct sockaddr *)&sa)) {
 		close(fd);
 		return;
 	}

@@ -48,7 +48,8 @@ struct net_stats {
 struct net_config {
 	uv_loop_t *loop;	     /* outlives the net */
 	const struct net_host *host; /* outlives the net */
-	const char *cluster;	     /* peers that greet with another name are turned away; outlives the net */
+	const char
+		*cluster; /* peers that greet with another name are turned away; outlives the net */
 };
 
 /* NULL: no memory. */

@@ -20,11 +20,12 @@ static void trace(const struct link *l, const char *way, const struct core_msg *
 {
 	char text[ADDR_TEXT_MAX];
 
-	if (m->type >= MSG_PAGE_REQUEST || m->type == MSG_HEARTBEAT || log_level_get() > LOG_LEVEL_DEBUG)
+	if (m->type >= MSG_PAGE_REQUEST || m->type == MSG_HEARTBEAT ||
+	    log_level_get() > LOG_LEVEL_DEBUG)
 		return;
 	log_debug("%s %s (%u): %s flags %x src %u epoch %u nid %u %u arg %u records %u", way,
-		  addr_text(&l->peer, text), l->id, wire_type_name(m->type), m->flags, m->src, m->epoch, m->nid,
-		  m->nid2, m->arg, m->nrecs);
+		  addr_text(&l->peer, text), l->id, wire_type_name(m->type), m->flags, m->src,
+		  m->epoch, m->nid, m->nid2, m->arg, m->nrecs);
 }
 
 /* --- out --- */
@@ -216,7 +217,8 @@ static bool link_take_frame(struct link *l)
 	n->stats.msgs_in++;
 	trace(l, "from", m);
 	wire_recs_scope(m, recs, l->peer.scope);
-	n->cfg.host->message(n->cfg.host->ctx, l->id, m, recs, recs + m->nrecs * core_msg_rec_size(m->type));
+	n->cfg.host->message(n->cfg.host->ctx, l->id, m, recs,
+			     recs + m->nrecs * core_msg_rec_size(m->type));
 	return l->state == LINK_UP;
 }
 

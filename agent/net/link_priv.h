@@ -25,7 +25,7 @@ enum link_state {
 };
 
 struct link {
-	uv_poll_t poll;	  /* first: a handle is its link */
+	uv_poll_t poll; /* first: a handle is its link */
 	struct net *net;
 	struct link *next; /* in its bucket */
 	struct link *dirty_next;

@@ -7,7 +7,8 @@
 #include "agent/net/wire.h"
 #include "agent/net/wire_rules.h"
 
-__attribute__((format(printf, 2, 3))) static bool wire_bad(struct wire_error *ret, const char *fmt, ...)
+__attribute__((format(printf, 2, 3))) static bool wire_bad(struct wire_error *ret, const char *fmt,
+							   ...)
 {
 	va_list ap;
 
@@ -50,12 +51,14 @@ void wire_seal(struct wire_header *ret, const struct core_msg *m, uint64_t seq)
 bool wire_header_check(const struct wire_header *h, uint64_t seq, struct wire_error *ret_error)
 {
 	if (h->magic != (seq ? WIRE_MAGIC : WIRE_MAGIC_DGRAM))
-		return wire_bad(ret_error, "does not speak our protocol (magic 0x%08" PRIx32 ")", h->magic);
+		return wire_bad(ret_error, "does not speak our protocol (magic 0x%08" PRIx32 ")",
+				h->magic);
 	if (h->version != WIRE_VERSION)
 		return wire_bad(ret_error, "speaks version %u of the wire format, this agent %u",
 				h->version, WIRE_VERSION);
 	if (h->flags || h->reserved)
-		return wire_bad(ret_error, "reserved header bits are set (flags 0x%x, 0x%" PRIx32 ")",
+		return wire_bad(ret_error,
+				"reserved header bits are set (flags 0x%x, 0x%" PRIx32 ")",
 				h->flags, h->reserved);
 	if (!wire_rule(h->type))
 		return wire_bad(ret_error, "message type %u is unknown", h->type);
@@ -97,10 +100,14 @@ static const char *stray_field(const struct core_msg *m, uint16_t used)
 		uint16_t bit;
 		bool set;
 	} fields[] = {
-		{ "nid", W_NID, m->nid },     { "nid2", W_NID2, m->nid2 },
-		{ "ver", W_VER, m->ver },     { "key", W_KEY, m->key },
-		{ "count", W_COUNT, m->count }, { "arg", W_ARG, m->arg },
-		{ "a", W_A, m->a },	      { "b", W_B, m->b },
+		{ "nid", W_NID, m->nid },
+		{ "nid2", W_NID2, m->nid2 },
+		{ "ver", W_VER, m->ver },
+		{ "key", W_KEY, m->key },
+		{ "count", W_COUNT, m->count },
+		{ "arg", W_ARG, m->arg },
+		{ "a", W_A, m->a },
+		{ "b", W_B, m->b },
 		{ "name", W_NAME, m->name[0] },
 	};
 
@@ -139,8 +146,8 @@ static bool holding_ok(const struct rec_holding *r)
 {
 	static const uint8_t zero[sizeof(r->reserved)];
 
-	return run_ok(r->key, r->count) && !r->nid && r->state &&
-	       r->state <= HOLDING_LOST && !memcmp(r->reserved, zero, sizeof(zero));
+	return run_ok(r->key, r->count) && !r->nid && r->state && r->state <= HOLDING_LOST &&
+	       !memcmp(r->reserved, zero, sizeof(zero));
 }
 
 static bool lock_ok(const struct rec_lock *r)
@@ -191,7 +198,8 @@ bool wire_body_check(const struct wire_header *h, const struct core_msg *m, cons
 	const char *stray;
 
 	if (!rule || m->type != h->type || m->src != h->src || m->epoch != h->epoch)
-		return wire_bad(ret_error, "header and message disagree (type %u and %u)", h->type, m->type);
+		return wire_bad(ret_error, "header and message disagree (type %u and %u)", h->type,
+				m->type);
 	if (h->magic == WIRE_MAGIC_DGRAM && !rule->dgram)
 		return wire_bad(ret_error, "%s does not come in a datagram", rule->name);
 	if (m->reserved || m->reserved2)
@@ -200,15 +208,16 @@ bool wire_body_check(const struct wire_header *h, const struct core_msg *m, cons
 	if (stray)
 		return wire_bad(ret_error, "%s: field %s is set", rule->name, stray);
 	if (m->flags & ~rule->flags)
-		return wire_bad(ret_error, "%s: flags 0x%x, allowed 0x%x", rule->name, m->flags, rule->flags);
+		return wire_bad(ret_error, "%s: flags 0x%x, allowed 0x%x", rule->name, m->flags,
+				rule->flags);
 	if (!name_ok(m->name))
 		return wire_bad(ret_error, "%s: name does not end", rule->name);
 	if (rule->run_max && (m->count > rule->run_max || !run_ok(m->key, m->count)))
 		return wire_bad(ret_error, "%s: run of %" PRIu32 " pages at 0x%" PRIx64, rule->name,
 				m->count, m->key);
 	if (h->length != wire_body_size(m))
-		return wire_bad(ret_error, "%s of %" PRIu32 " bytes, its fields make %zu", rule->name,
-				h->length, wire_body_size(m));
+		return wire_bad(ret_error, "%s of %" PRIu32 " bytes, its fields make %zu",
+				rule->name, h->length, wire_body_size(m));
 	return recs_check(rule, m, recs, ret_error);
 }
 

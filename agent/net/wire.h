@@ -20,10 +20,10 @@
 
 #include "agent/core/msg.h"
 
-#define WIRE_MAGIC 0x4c4d5344u	     /* "DSML": a frame on a link */
+#define WIRE_MAGIC	 0x4c4d5344u /* "DSML": a frame on a link */
 #define WIRE_MAGIC_DGRAM 0x554d5344u /* "DSMU": a datagram */
-#define WIRE_VERSION 1u
-#define WIRE_PAGE_SIZE 4096u
+#define WIRE_VERSION	 1u
+#define WIRE_PAGE_SIZE	 4096u
 
 struct wire_header {
 	uint32_t magic;	   /* WIRE_MAGIC or WIRE_MAGIC_DGRAM */
@@ -50,9 +50,10 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are sent as th
 
 #define WIRE_BODY_MIN (sizeof(struct core_msg))
 /* No type carries both records and pages; a full run of pages is the largest body. */
-#define WIRE_BODY_MAX (sizeof(struct core_msg) + (size_t)CORE_MSG_PAGES * WIRE_PAGE_SIZE)
+#define WIRE_BODY_MAX  (sizeof(struct core_msg) + (size_t)CORE_MSG_PAGES * WIRE_PAGE_SIZE)
 #define WIRE_FRAME_MAX (sizeof(struct wire_header) + WIRE_BODY_MAX)
-#define WIRE_DGRAM_MAX 1280 /* fits the smallest MTU of IPv6 with room for its headers taken by the kernel */
+#define WIRE_DGRAM_MAX                                                                             \
+	1280 /* fits the smallest MTU of IPv6 with room for its headers taken by the kernel */
 
 /* What was wrong with a frame, in words for the log. */
 struct wire_error {

@@ -4,19 +4,22 @@
 #include "agent/core/msg.h"
 #include "agent/net/wire_rules.h"
 
-#define RUN (W_KEY | W_COUNT)
+#define RUN	(W_KEY | W_COUNT)
 #define RUN_ANY UINT32_MAX
 
 static const struct wire_rule rules[MSG_TYPES] = {
-	[MSG_DISCOVER] = { "DISCOVER", W_A | W_B | W_ARG | W_NAME | W_NID2, F_RESUME, .dgram = true },
-	[MSG_OFFER] = { "OFFER", W_A | W_B | W_ARG | W_NAME | W_NID2, F_DATA | F_REFUSED, REC_ADDR, 1, .dgram = true },
+	[MSG_DISCOVER] = { "DISCOVER", W_A | W_B | W_ARG | W_NAME | W_NID2, F_RESUME,
+			   .dgram = true },
+	[MSG_OFFER] = { "OFFER", W_A | W_B | W_ARG | W_NAME | W_NID2, F_DATA | F_REFUSED, REC_ADDR,
+			1, .dgram = true },
 	[MSG_ANNOUNCE] = { "ANNOUNCE", W_A | W_B | W_ARG | W_NAME | W_NID2, F_DATA, REC_ADDR, 1,
 			   .dgram = true },
 
 	[MSG_HELLO] = { "HELLO", W_A | W_B | W_NID | W_ARG | W_NAME },
 	[MSG_JOIN] = { "JOIN", W_A | W_B | W_ARG | W_NID | W_KEY, F_RESUME },
 	[MSG_JOIN_REFUSED] = { "JOIN_REFUSED", W_ARG, 0, REC_ADDR, 1 },
-	[MSG_NODE_TABLE] = { "NODE_TABLE", W_A | W_NID | W_NID2 | W_ARG, 0, REC_MEMBER, CORE_NODES_MAX },
+	[MSG_NODE_TABLE] = { "NODE_TABLE", W_A | W_NID | W_NID2 | W_ARG, 0, REC_MEMBER,
+			     CORE_NODES_MAX },
 	[MSG_JOIN_READY] = { "JOIN_READY", W_ARG },
 	[MSG_HEARTBEAT] = { "HEARTBEAT", W_A | W_B | W_ARG },
 	[MSG_LINK_LOST] = { "LINK_LOST", W_NID, F_RESTORED },
@@ -31,21 +34,24 @@ static const struct wire_rule rules[MSG_TYPES] = {
 	[MSG_PREPARED] = { "PREPARED", W_NID | W_ARG | W_A | W_B, F_REFUSED },
 	[MSG_STATE_REGIONS] = { "STATE_REGIONS", W_ARG, 0, REC_REGION, CORE_MSG_RECS },
 	[MSG_STATE_EXTENTS] = { "STATE_EXTENTS", W_ARG, 0, REC_EXTENT, CORE_MSG_RECS },
-	[MSG_VIEW] = { "VIEW", W_NID | W_NID2 | W_ARG | W_A | W_B, F_RESTORED, REC_MEMBER, CORE_NODES_MAX },
+	[MSG_VIEW] = { "VIEW", W_NID | W_NID2 | W_ARG | W_A | W_B, F_RESTORED, REC_MEMBER,
+		       CORE_NODES_MAX },
 	[MSG_HOLDINGS] = { "HOLDINGS", W_ARG, 0, REC_HOLDING, CORE_MSG_RECS },
 	[MSG_HOLDINGS_END] = { "HOLDINGS_END", W_ARG },
 	[MSG_LOCKS_HELD] = { "LOCKS_HELD", W_ARG, 0, REC_LOCK, CORE_MSG_RECS },
 	[MSG_REBUILT] = { "REBUILT", W_ARG },
 
 	[MSG_PAGE_REQUEST] = { "PAGE_REQUEST", RUN | W_A, F_WRITE, .run_max = CORE_MSG_PAGES },
-	[MSG_PAGE_FORWARD] = { "PAGE_FORWARD", RUN | W_A | W_NID | W_VER | W_ARG, F_WRITE | F_COPY_HOME | F_GRANT,
-			       .run_max = CORE_MSG_PAGES },
-	[MSG_PAGE_GRANT] = { "PAGE_GRANT", RUN | W_VER | W_A | W_ARG | W_NID, F_WRITE | F_DATA | F_ZERO,
+	[MSG_PAGE_FORWARD] = { "PAGE_FORWARD", RUN | W_A | W_NID | W_VER | W_ARG,
+			       F_WRITE | F_COPY_HOME | F_GRANT, .run_max = CORE_MSG_PAGES },
+	[MSG_PAGE_GRANT] = { "PAGE_GRANT", RUN | W_VER | W_A | W_ARG | W_NID,
+			     F_WRITE | F_DATA | F_ZERO | F_GRANT, .run_max = CORE_MSG_PAGES },
+	[MSG_PAGE_DATA] = { "PAGE_DATA", RUN | W_VER | W_A | W_ARG | W_NID,
+			    F_WRITE | F_GRANT | F_COPY_HOME, .run_max = CORE_MSG_PAGES },
+	[MSG_INVALIDATE] = { "INVALIDATE", RUN | W_VER | W_A | W_NID, 0,
 			     .run_max = CORE_MSG_PAGES },
-	[MSG_PAGE_DATA] = { "PAGE_DATA", RUN | W_VER | W_A | W_ARG | W_NID, F_WRITE | F_GRANT | F_COPY_HOME,
-			    .run_max = CORE_MSG_PAGES },
-	[MSG_INVALIDATE] = { "INVALIDATE", RUN | W_VER | W_A | W_NID, 0, .run_max = CORE_MSG_PAGES },
-	[MSG_INVALIDATE_ACK] = { "INVALIDATE_ACK", RUN | W_VER | W_A, 0, .run_max = CORE_MSG_PAGES },
+	[MSG_INVALIDATE_ACK] = { "INVALIDATE_ACK", RUN | W_VER | W_A, 0,
+				 .run_max = CORE_MSG_PAGES },
 	[MSG_PAGE_DONE] = { "PAGE_DONE", RUN | W_VER | W_A, F_WRITE, .run_max = CORE_MSG_PAGES },
 	[MSG_OWNERSHIP] = { "OWNERSHIP", RUN | W_VER | W_A, 0, .run_max = CORE_MSG_PAGES },
 	[MSG_PAGE_ERROR] = { "PAGE_ERROR", RUN | W_A | W_ARG, F_WRITE, .run_max = CORE_MSG_PAGES },

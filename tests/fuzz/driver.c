@@ -25,8 +25,27 @@ static uint32_t draw(uint32_t below)
 static uint64_t edge(void)
 {
 	static const uint64_t edges[] = {
-		0, 1, 2, 63, 64, 65, 95, 96, 255, 256, 512, 513, 4095, 4096, 65535, 0x7fffffff, 0x80000000u, 0xffffffffu,
-		0xffffffffffffull, 0x7fffffffffffffffull, UINT64_MAX,
+		0,
+		1,
+		2,
+		63,
+		64,
+		65,
+		95,
+		96,
+		255,
+		256,
+		512,
+		513,
+		4095,
+		4096,
+		65535,
+		0x7fffffff,
+		0x80000000u,
+		0xffffffffu,
+		0xffffffffffffull,
+		0x7fffffffffffffffull,
+		UINT64_MAX,
 	};
 
 	return edges[draw(sizeof(edges) / sizeof(edges[0]))];
@@ -63,8 +82,9 @@ static size_t mutate(uint8_t *data, size_t size)
 static void died(int number)
 {
 	char text[120];
-	int n = snprintf(text, sizeof(text), "died by signal %d in run %u of seed %lu\n0 passed, 1 failed\n", number, run,
-			 seed);
+	int n = snprintf(text, sizeof(text),
+			 "died by signal %d in run %u of seed %lu\n0 passed, 1 failed\n", number,
+			 run, seed);
 
 	(void)!write(STDOUT_FILENO, text, (size_t)n);
 	_exit(1);

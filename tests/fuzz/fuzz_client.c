@@ -97,7 +97,12 @@ size_t fuzz_seed(unsigned int i, uint8_t ret[FUZZ_INPUT_MAX])
 		{ .type = CLIENT_QUERY, .length = 6 },
 	};
 	const unsigned int nplain = sizeof(plain) / sizeof(plain[0]);
-	struct client_req req = { .type = CLIENT_OP, .key = 3, .count = 1, .timeout_us = 1000, .id = 1, .name = "fuzzed" };
+	struct client_req req = { .type = CLIENT_OP,
+				  .key = 3,
+				  .count = 1,
+				  .timeout_us = 1000,
+				  .id = 1,
+				  .name = "fuzzed" };
 
 	if (i >= nplain + OP_READY)
 		return 0;

@@ -11,16 +11,22 @@
 const unsigned int fuzz_runs = 200000;
 
 static const char *const lines[] = {
-	"port\n9900", "chunks\n512M", "chunks\n4096", "join\n10.0.0.1:9900,[1::1]:77", "join\n127.0.0.1", "cluster\nmine",
-	"discovery-port\n9999", "no-discovery\nyes", "pager\nuffd", "dead-time\n1500", "recovery-time\n0",
-	"hold-time\n50", "elect-time\n150", "touch-pages\n16", "prefetch-pages\n32", "standalone\nno", "run-dir\n/run/dsm",
-	"pid-file\n/run/dsmd.pid", "log-level\nwarn", "log-syslog\noff",
+	"port\n9900",		"chunks\n512M",
+	"chunks\n4096",		"join\n10.0.0.1:9900,[1::1]:77",
+	"join\n127.0.0.1",	"cluster\nmine",
+	"discovery-port\n9999", "no-discovery\nyes",
+	"pager\nuffd",		"dead-time\n1500",
+	"recovery-time\n0",	"hold-time\n50",
+	"elect-time\n150",	"touch-pages\n16",
+	"prefetch-pages\n32",	"standalone\nno",
+	"run-dir\n/run/dsm",	"pid-file\n/run/dsmd.pid",
+	"log-level\nwarn",	"log-syslog\noff",
 };
 
-#define MUST(condition)          \
-	do {                     \
-		if (!(condition)) \
-			abort(); \
+#define MUST(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
 	} while (0)
 
 static void check_bounds(const struct config *cfg)
@@ -31,7 +37,8 @@ static void check_bounds(const struct config *cfg)
 	MUST(cfg->nseeds <= CONFIG_SEEDS_MAX);
 	MUST(cfg->prefetch_pages && cfg->prefetch_pages <= CORE_MSG_PAGES);
 	MUST(cfg->dead_ms >= 100 && cfg->elect_ms);
-	MUST(memchr(cfg->run_dir, 0, sizeof(cfg->run_dir)) && memchr(cfg->pid_file, 0, sizeof(cfg->pid_file)));
+	MUST(memchr(cfg->run_dir, 0, sizeof(cfg->run_dir)) &&
+	     memchr(cfg->pid_file, 0, sizeof(cfg->pid_file)));
 	MUST(cfg->log_level >= LOG_LEVEL_DEBUG && cfg->log_level <= LOG_LEVEL_ERROR);
 }
 

@@ -63,7 +63,8 @@ static void turn_and_drain(void)
 /* Becomes a member as an honest node would, as far as it goes. */
 static void join(void)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(rig.cfg[0].port),
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(rig.cfg[0].port),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct core_msg m = { .type = MSG_HELLO, .a = 1000 + turn, .arg = 9, .name = "dsm" };
 

@@ -13,10 +13,10 @@
 
 const unsigned int fuzz_runs = 1000000;
 
-#define MUST(condition)          \
-	do {                     \
-		if (!(condition)) \
-			abort(); \
+#define MUST(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
 	} while (0)
 
 /* What the rest of the agent relies on once a frame has passed. */
@@ -48,8 +48,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	memcpy(copy, data, size);
 	h = (struct wire_header *)copy;
 	m = (struct core_msg *)(h + 1);
-	if (wire_header_check(h, h->magic == WIRE_MAGIC_DGRAM ? 0 : 1, &error) && size >= sizeof(*h) + h->length &&
-	    wire_body_check(h, m, m + 1, &error)) {
+	if (wire_header_check(h, h->magic == WIRE_MAGIC_DGRAM ? 0 : 1, &error) &&
+	    size >= sizeof(*h) + h->length && wire_body_check(h, m, m + 1, &error)) {
 		wire_recs_scope(m, m + 1, 3);
 		check_promises(h, m);
 	} else {

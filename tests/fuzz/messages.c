@@ -8,9 +8,14 @@
 static size_t put_record(enum wire_rec kind, unsigned int n, uint8_t *ret)
 {
 	struct core_addr addr = { .ip = { [10] = 0xff, 0xff, 10, 0, 0, 9 }, .port = 9900 };
-	struct rec_member member = { .uid = 100 + n, .chunks = 64, .addr = addr, .nid = (uint16_t)(n + 1),
+	struct rec_member member = { .uid = 100 + n,
+				     .chunks = 64,
+				     .addr = addr,
+				     .nid = (uint16_t)(n + 1),
 				     .state = MEMBER_ACTIVE };
-	struct rec_region region = { .size = 1 << 20, .base = 1ull << 45, .region = (uint16_t)n, .name = "fuzzed" };
+	struct rec_region region = {
+		.size = 1 << 20, .base = 1ull << 45, .region = (uint16_t)n, .name = "fuzzed"
+	};
 	struct rec_extent extent = { .key = 16 * n, .count = 16, .home = (uint16_t)(1 + n % 2) };
 	struct rec_holding holding = { .key = 16 * n, .count = 2, .ver = 1, .state = 1 };
 	struct rec_lock lock = { .id = n, .kind = LOCK_TOKEN_HELD, .ticket = n };

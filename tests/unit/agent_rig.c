@@ -94,7 +94,8 @@ static int fake_identity_set(struct pager *p, const struct pager_identity *id)
 }
 
 static int fake_pages(struct pager *p,
-		      void (*fn)(void *ctx, uint16_t region, uint64_t page, uint32_t count, enum pager_prot prot),
+		      void (*fn)(void *ctx, uint16_t region, uint64_t page, uint32_t count,
+				 enum pager_prot prot),
 		      void *ctx)
 {
 	for (uint64_t i = 0; i < RIG_PAGES; i++)
@@ -125,14 +126,15 @@ static int fake_region_del(struct pager *p, uint16_t region)
 	return 0;
 }
 
-static int fake_install(struct pager *p, uint16_t region, uint64_t page, uint32_t count, const void *data,
-			enum pager_prot prot)
+static int fake_install(struct pager *p, uint16_t region, uint64_t page, uint32_t count,
+			const void *data, enum pager_prot prot)
 {
 	for (uint32_t i = 0; i < count; i++) {
 		struct rig_page *to = rig_page(p, region, page + i);
 
 		if (data)
-			memcpy(to->bytes, (const char *)data + (size_t)i * PAGER_PAGE_SIZE, PAGER_PAGE_SIZE);
+			memcpy(to->bytes, (const char *)data + (size_t)i * PAGER_PAGE_SIZE,
+			       PAGER_PAGE_SIZE);
 		else
 			memset(to->bytes, 0, PAGER_PAGE_SIZE);
 		to->prot = prot;
@@ -147,7 +149,8 @@ static int fake_upgrade(struct pager *p, uint16_t region, uint64_t page, uint32_
 	return 0;
 }
 
-static int fake_revoke(struct pager *p, uint16_t region, uint64_t page, uint32_t count, enum pager_prot prot)
+static int fake_revoke(struct pager *p, uint16_t region, uint64_t page, uint32_t count,
+		       enum pager_prot prot)
 {
 	p->revokes++;
 	if (p->busy) {
@@ -181,7 +184,8 @@ static int fake_take(struct pager *p, uint16_t region, uint64_t page, void *buf)
 static int fake_read(struct pager *p, uint16_t region, uint64_t page, uint32_t count, void *buf)
 {
 	for (uint32_t i = 0; i < count; i++)
-		memcpy((char *)buf + (size_t)i * PAGER_PAGE_SIZE, rig_page(p, region, page + i)->bytes, PAGER_PAGE_SIZE);
+		memcpy((char *)buf + (size_t)i * PAGER_PAGE_SIZE,
+		       rig_page(p, region, page + i)->bytes, PAGER_PAGE_SIZE);
 	return 0;
 }
 
@@ -198,7 +202,8 @@ static int fake_region_fd(struct pager *p, uint16_t region)
 	return region ? -ENOENT : STDIN_FILENO;
 }
 
-static int fake_attach(struct pager *p, uint16_t region, int uffd, uint64_t base, pid_t pid, uint64_t cookie)
+static int fake_attach(struct pager *p, uint16_t region, int uffd, uint64_t base, pid_t pid,
+		       uint64_t cookie)
 {
 	(void)region;
 	(void)base;
@@ -304,7 +309,8 @@ int rig_start(unsigned int i, void (*change)(struct config *cfg))
 	cfg->standalone = !i;
 	if (i) {
 		cfg->nseeds = 1;
-		cfg->seeds[0] = (struct core_addr){ .ip = { [10] = 0xff, 0xff, 127, 0, 0, 1 }, .port = rig.cfg[0].port };
+		cfg->seeds[0] = (struct core_addr){ .ip = { [10] = 0xff, 0xff, 127, 0, 0, 1 },
+						    .port = rig.cfg[0].port };
 	}
 	strcpy(cfg->run_dir, rig.run_dir);
 	if (change)
@@ -419,7 +425,8 @@ int rig_connect(unsigned int i)
 
 void rig_send(int session, const struct client_req *req, const void *payload)
 {
-	struct iovec iov[2] = { { (void *)(uintptr_t)req, sizeof(*req) }, { (void *)(uintptr_t)payload, req->length } };
+	struct iovec iov[2] = { { (void *)(uintptr_t)req, sizeof(*req) },
+				{ (void *)(uintptr_t)payload, req->length } };
 	struct msghdr mh = { .msg_iov = iov, .msg_iovlen = 2 };
 
 	assert(sendmsg(session, &mh, MSG_NOSIGNAL) == (ssize_t)(sizeof(*req) + req->length));
@@ -445,9 +452,13 @@ bool rig_receive(int session, struct client_rep *ret, void *payload, int *ret_fd
 		struct cmsghdr align;
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control;
-	struct iovec iov[2] = { { ret, sizeof(*ret) }, { payload ? payload : scrap, CLIENT_PACKET_MAX - sizeof(*ret) } };
+	struct iovec iov[2] = { { ret, sizeof(*ret) },
+				{ payload ? payload : scrap, CLIENT_PACKET_MAX - sizeof(*ret) } };
 	struct msghdr mh = {
-		.msg_iov = iov, .msg_iovlen = 2, .msg_control = &control, .msg_controllen = sizeof(control),
+		.msg_iov = iov,
+		.msg_iovlen = 2,
+		.msg_control = &control,
+		.msg_controllen = sizeof(control),
 	};
 	struct cmsghdr *h;
 	ssize_t got;

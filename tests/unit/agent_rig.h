@@ -13,8 +13,8 @@
 #include "agent/agent.h"
 #include "agent/client/proto.h"
 
-#define RIG_AGENTS 3
-#define RIG_PAGES 256 /* pages of the default region that the fake pager can hold */
+#define RIG_AGENTS	3
+#define RIG_PAGES	256 /* pages of the default region that the fake pager can hold */
 #define RIG_DEADLINE_MS 8000
 
 struct rig_page {

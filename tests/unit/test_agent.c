@@ -66,7 +66,8 @@ static void a_writer_is_alone(void **state)
 		assert_true(rig_touch((round + 1) % 3, 9, false));
 		assert_true(rig_touch(writer, 9, true));
 		for (unsigned int i = 0; i < 3; i++)
-			assert_int_equal(rig_pager(i)->pages[9].prot, i == writer ? PAGER_WRITE : PAGER_NONE);
+			assert_int_equal(rig_pager(i)->pages[9].prot,
+					 i == writer ? PAGER_WRITE : PAGER_NONE);
 	}
 }
 

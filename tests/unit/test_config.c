@@ -101,10 +101,15 @@ static void options_win_over_environment_over_file(void **state)
 
 static void chunks_are_counted_or_measured(void **state)
 {
-	static const struct { const char *text; uint64_t chunks; } good[] = {
-		{ "0", 0 }, { "7", 7 }, { "4K", 1 }, { "512M", 131072 }, { "2G", 524288 }, { "1T", 268435456 },
+	static const struct {
+		const char *text;
+		uint64_t chunks;
+	} good[] = {
+		{ "0", 0 },	    { "7", 7 },	      { "4K", 1 },
+		{ "512M", 131072 }, { "2G", 524288 }, { "1T", 268435456 },
 	};
-	static const char *const bad[] = { "", "-1", "5K", "M", "12X", "1.5G", "99999999999T", "0x10", "1 G", "512MB" };
+	static const char *const bad[] = { "",	   "-1",	   "5K",   "M",	  "12X",
+					   "1.5G", "99999999999T", "0x10", "1 G", "512MB" };
 	struct config cfg;
 	char why[200];
 
@@ -124,7 +129,8 @@ static void join_takes_hosts_with_and_without_port(void **state)
 	char text[ADDR_TEXT_MAX];
 
 	(void)state;
-	assert_int_equal(load(&cfg, "--join", "10.0.0.1", "--join", "10.0.0.2:77,[fd00::1]:78", "--join", "fd00::2", NULL),
+	assert_int_equal(load(&cfg, "--join", "10.0.0.1", "--join", "10.0.0.2:77,[fd00::1]:78",
+			      "--join", "fd00::2", NULL),
 			 CONFIG_OK);
 	assert_int_equal(cfg.nseeds, 4);
 	assert_string_equal(addr_text(&cfg.seeds[0], text), "10.0.0.1:9900");

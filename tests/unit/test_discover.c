@@ -31,7 +31,8 @@ static uv_loop_t loop;
 static struct ear ears[AGENTS];
 static uint16_t port;
 
-static void on_datagram(void *ctx, const struct core_msg *m, const void *recs, const struct core_addr *from)
+static void on_datagram(void *ctx, const struct core_msg *m, const void *recs,
+			const struct core_addr *from)
 {
 	struct ear *e = ctx;
 
@@ -108,7 +109,9 @@ static void run_until(const unsigned int *count, unsigned int want)
 
 static struct core_msg discover_msg(uint16_t tcp_port)
 {
-	return (struct core_msg){ .type = MSG_DISCOVER, .a = 5, .b = 6, .arg = tcp_port, .name = "test" };
+	return (struct core_msg){
+		.type = MSG_DISCOVER, .a = 5, .b = 6, .arg = tcp_port, .name = "test"
+	};
 }
 
 static void all_on_the_host_hear_a_broadcast(void **state)
@@ -126,7 +129,9 @@ static void all_on_the_host_hear_a_broadcast(void **state)
 static void an_answer_reaches_just_who_asked(void **state)
 {
 	struct core_msg ask = discover_msg(4711);
-	struct core_msg answer = { .type = MSG_OFFER, .a = 1, .b = 2, .arg = 3, .name = "test", .nrecs = 1 };
+	struct core_msg answer = {
+		.type = MSG_OFFER, .a = 1, .b = 2, .arg = 3, .name = "test", .nrecs = 1
+	};
 	struct core_addr rec = { .port = 9900 };
 
 	(void)state;
@@ -156,11 +161,14 @@ static void other_clusters_are_not_heard(void **state)
 
 static void throw_bytes(const void *bytes, size_t size)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(0x7fffffff) };
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons(port),
+				  .sin_addr.s_addr = htonl(0x7fffffff) };
 	int fd = socket(AF_INET, SOCK_DGRAM, 0), one = 1;
 
 	assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_BROADCAST, &one, sizeof(one)), 0);
-	assert_int_equal(sendto(fd, bytes, size, 0, (struct sockaddr *)&sa, sizeof(sa)), (ssize_t)size);
+	assert_int_equal(sendto(fd, bytes, size, 0, (struct sockaddr *)&sa, sizeof(sa)),
+			 (ssize_t)size);
 	close(fd);
 }
 

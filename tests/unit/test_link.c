@@ -52,7 +52,8 @@ static void on_down(void *ctx, link_id link)
 	e->downs++;
 }
 
-static void on_message(void *ctx, link_id link, const struct core_msg *m, const void *recs, const void *pages)
+static void on_message(void *ctx, link_id link, const struct core_msg *m, const void *recs,
+		       const void *pages)
 {
 	struct end *e = ctx;
 
@@ -129,7 +130,8 @@ static void run_until(const unsigned int *count, unsigned int want)
 
 static struct core_addr loopback(int to_port)
 {
-	struct core_addr addr = { .ip = { [10] = 0xff, 0xff, 127, 0, 0, 1 }, .port = (uint16_t)to_port };
+	struct core_addr addr = { .ip = { [10] = 0xff, 0xff, 127, 0, 0, 1 },
+				  .port = (uint16_t)to_port };
 
 	return addr;
 }
@@ -267,7 +269,8 @@ static void nobody_there_is_a_link_down(void **state)
 static void nobody_answering_is_a_link_down_in_bounded_time(void **state)
 {
 	/* A listener whose queue is full does not answer: so is a host that is gone. */
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	socklen_t len = sizeof(sa);
 	int silent = socket(AF_INET, SOCK_STREAM, 0);
 	struct core_addr to;
@@ -293,7 +296,8 @@ static void a_port_in_use_is_refused(void **state)
 
 static int stranger(void)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	int fd = socket(AF_INET, SOCK_STREAM, 0);
 
@@ -406,7 +410,8 @@ static void who_says_nothing_does_not_stay(void **state)
 static void strangers_cannot_take_all_places(void **state)
 {
 	int fds[NET_STRANGERS_MAX + 20];
-	struct sockaddr_in sa = { .sin_family = AF_INET, .sin_port = htons((uint16_t)port),
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
 				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
 	struct net_stats stats;
 

@@ -35,7 +35,11 @@ static uint64_t next_ticket = 100;
 static struct client_req op(uint32_t what, uint32_t id)
 {
 	return (struct client_req){
-		.type = CLIENT_OP, .arg = what, .id = id, .ticket = ++next_ticket, .timeout_us = CORE_NO_TIMEOUT,
+		.type = CLIENT_OP,
+		.arg = what,
+		.id = id,
+		.ticket = ++next_ticket,
+		.timeout_us = CORE_NO_TIMEOUT,
 	};
 }
 
@@ -50,7 +54,9 @@ static int ask_op(int session, uint32_t what, uint32_t id)
 
 static void hello_gives_number_and_lock_words(void **state)
 {
-	struct client_req req = { .type = CLIENT_HELLO, .arg = CLIENT_PROTO_VERSION, .id = HELLO_PROGRAM };
+	struct client_req req = { .type = CLIENT_HELLO,
+				  .arg = CLIENT_PROTO_VERSION,
+				  .id = HELLO_PROGRAM };
 	int s = rig_connect(0), fd = -1;
 	struct client_rep rep;
 	void *words;
@@ -63,7 +69,8 @@ static void hello_gives_number_and_lock_words(void **state)
 	assert_int_equal(rep.val[2], CLIENT_PAGER_UFFD);
 	assert_int_equal(rep.val[3], rig.cfg[0].port);
 	assert_int_equal(rep.val[4], SERVER_LOCK_WORDS);
-	words = mmap(NULL, SERVER_LOCK_WORDS * SERVER_LOCK_STRIDE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	words = mmap(NULL, SERVER_LOCK_WORDS * SERVER_LOCK_STRIDE, PROT_READ | PROT_WRITE,
+		     MAP_SHARED, fd, 0);
 	assert_ptr_not_equal(words, MAP_FAILED);
 	munmap(words, SERVER_LOCK_WORDS * SERVER_LOCK_STRIDE);
 	close(fd);
@@ -72,10 +79,13 @@ static void hello_gives_number_and_lock_words(void **state)
 
 static void hello_must_be_right_and_first(void **state)
 {
-	static const struct { uint32_t version, flags; int err; } bad[] = {
-		{ 2, HELLO_PROGRAM, EPROTONOSUPPORT },	 { 1, 0, EINVAL },
+	static const struct {
+		uint32_t version, flags;
+		int err;
+	} bad[] = {
+		{ 2, HELLO_PROGRAM, EPROTONOSUPPORT },	    { 1, 0, EINVAL },
 		{ 1, HELLO_PROGRAM | HELLO_ADMIN, EINVAL }, { 1, HELLO_OWNER, EINVAL },
-		{ 1, HELLO_PROGRAM | 1 << 20, EINVAL },	 { 1, HELLO_THREAD, ESRCH },
+		{ 1, HELLO_PROGRAM | 1 << 20, EINVAL },	    { 1, HELLO_THREAD, ESRCH },
 	};
 	struct client_req req = { .type = CLIENT_STATUS };
 	int s = rig_connect(0);
@@ -83,7 +93,9 @@ static void hello_must_be_right_and_first(void **state)
 	(void)state;
 	assert_int_equal(rig_ask(s, &req, NULL), EPERM);
 	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		req = (struct client_req){ .type = CLIENT_HELLO, .arg = bad[i].version, .id = bad[i].flags };
+		req = (struct client_req){ .type = CLIENT_HELLO,
+					   .arg = bad[i].version,
+					   .id = bad[i].flags };
 		assert_int_equal(rig_ask(s, &req, NULL), bad[i].err);
 	}
 	req = (struct client_req){ .type = CLIENT_HELLO, .arg = 1, .id = HELLO_PROGRAM };
@@ -161,7 +173,10 @@ static void descriptors_where_none_belong_are_refused_and_closed(void **state)
 		char bytes[CMSG_SPACE(sizeof(int))];
 	} control = { 0 };
 	struct iovec iov = { &req, sizeof(req) };
-	struct msghdr mh = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control) };
+	struct msghdr mh = { .msg_iov = &iov,
+			     .msg_iovlen = 1,
+			     .msg_control = &control,
+			     .msg_controllen = sizeof(control) };
 	struct client_rep rep;
 	char byte;
 

@@ -68,7 +68,8 @@ static void a_fault_is_timed_from_its_first_report_to_its_answer(void **state)
 	latency_end(&l, 4, 3, false, 11000);
 	assert_int_equal(l.read.n, 1);
 	assert_int_equal(l.read.max_ns, 10000);
-	assert_true(latency_quantile(&l.read, 0.5) > 9300 && latency_quantile(&l.read, 0.5) <= 10000);
+	assert_true(latency_quantile(&l.read, 0.5) > 9300 &&
+		    latency_quantile(&l.read, 0.5) <= 10000);
 	latency_end(&l, 5, 1, true, 20000); /* nobody waits any more */
 	assert_int_equal(l.read.n + l.write.n, 1);
 }

@@ -32,10 +32,10 @@ static bool passes(const struct core_msg *m, const void *recs)
 	return wire_header_check(&header, 5, &error) && wire_body_check(&header, m, recs, &error);
 }
 
-#define assert_refused(m, recs, word)                              \
-	do {                                                       \
-		assert_false(passes(m, recs));                     \
-		assert_non_null(strstr(error.text, word));         \
+#define assert_refused(m, recs, word)                                                              \
+	do {                                                                                       \
+		assert_false(passes(m, recs));                                                     \
+		assert_non_null(strstr(error.text, word));                                         \
 	} while (0)
 
 static void every_type_has_a_message_that_passes(void **state)
@@ -60,7 +60,8 @@ static void every_type_with_records_names_their_kind(void **state)
 	(void)state;
 	for (uint16_t type = 0; type < MSG_TYPES; type++)
 		if (wire_rule(type))
-			assert_int_equal(wire_rule(type)->rec != REC_NONE, core_msg_rec_size(type) != 0);
+			assert_int_equal(wire_rule(type)->rec != REC_NONE,
+					 core_msg_rec_size(type) != 0);
 }
 
 static void a_field_of_no_use_must_be_zero(void **state)
@@ -128,7 +129,8 @@ static void names_end_in_their_field(void **state)
 
 static void records_are_bounded_and_checked(void **state)
 {
-	struct rec_member members[2] = { { .nid = 1, .state = MEMBER_ACTIVE }, { .nid = 2, .state = MEMBER_ACTIVE } };
+	struct rec_member members[2] = { { .nid = 1, .state = MEMBER_ACTIVE },
+					 { .nid = 2, .state = MEMBER_ACTIVE } };
 	struct core_msg m = good(MSG_NODE_TABLE);
 
 	(void)state;
@@ -239,10 +241,12 @@ static void only_discovery_comes_in_datagrams(void **state)
 
 	(void)state;
 	wire_seal(&header, &m, 0);
-	assert_true(wire_header_check(&header, 0, &error) && wire_body_check(&header, &m, NULL, &error));
+	assert_true(wire_header_check(&header, 0, &error) &&
+		    wire_body_check(&header, &m, NULL, &error));
 	m = good(MSG_PAGE_REQUEST);
 	wire_seal(&header, &m, 0);
-	assert_false(wire_header_check(&header, 0, &error) && wire_body_check(&header, &m, NULL, &error));
+	assert_false(wire_header_check(&header, 0, &error) &&
+		     wire_body_check(&header, &m, NULL, &error));
 	assert_non_null(strstr(error.text, "datagram"));
 	/* A datagram's frame is no link's, and the other way round. */
 	assert_false(wire_header_check(&header, 5, &error));
@@ -250,7 +254,8 @@ static void only_discovery_comes_in_datagrams(void **state)
 
 static void scopes_stay_at_home(void **state)
 {
-	struct rec_member r[2] = { { .addr = { .ip = { 0xfe, 0x80 }, .scope = 7 } }, { .addr = { .ip = { 0x20 }, .scope = 7 } } };
+	struct rec_member r[2] = { { .addr = { .ip = { 0xfe, 0x80 }, .scope = 7 } },
+				   { .addr = { .ip = { 0x20 }, .scope = 7 } } };
 	struct core_msg m = { .type = MSG_VIEW, .nrecs = 2 };
 
 	(void)state;
