@@ -5,7 +5,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -19,109 +18,6 @@
 #define REGION_SIZE (1ull << 40)
 
 #define LEAVE_MS 5000 /* a clean leave takes no longer: then the node just goes */
-
-uint64_t agent_now_ns(void)
-{
-	struct timespec ts;
-
-	clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * 1000000000u + (uint64_t)ts.tv_nsec;
-}
-
-uint64_t agent_now_us(void)
-{
-	return agent_now_ns() / 1000;
-}
-
-/* --- time --- */
-
-/*
- * The timer is set again only when something is due earlier than what it
- * waits for: deadlines mostly move away, and an early wake-up costs less than
- * a system call in every pass.
- */
-static void timer_settle(struct agent *a)
-{
-	uint64_t due = core_deadline(a->core), server_due = server_deadline(a->server);
-	struct itimerspec spec = { 0 };
-
-	if (server_due < due)
-		due = server_due;
-	if (due >= a->timer_due)
-		return;
-	a->timer_due = due;
-	/* Zero would disarm it: what is overdue is due now. */
-	spec.it_value.tv_sec = (time_t)(due / 1000000);
-	spec.it_value.tv_nsec = (long)(due % 1000000) * 1000 + !due;
-	timerfd_settime(a->timer_fd, TFD_TIMER_ABSTIME, &spec, NULL);
-}
-
-static void on_timer(uv_poll_t *handle, int status, int events)
-{
-	struct agent *a = handle->data;
-	struct core_event ev = { .type = EV_TICK, .now_us = agent_now_us() };
-	static const struct itimerspec off;
-
-	(void)status;
-	(void)events;
-	if (core_deadline(a->core) <= ev.now_us)
-		agent_event(a, &ev);
-	server_tick(a->server, ev.now_us);
-	/* Setting it clears what there is to read; a timer with nothing to wait for must be turned off for that. */
-	a->timer_due = UINT64_MAX;
-	timer_settle(a);
-	if (a->timer_due == UINT64_MAX)
-		timerfd_settime(a->timer_fd, 0, &off, NULL);
-}
-
-static void on_prepare(uv_prepare_t *handle)
-{
-	struct agent *a = handle->data;
-
-	net_flush(a->net);
-	timer_settle(a);
-}
-
-static void on_check(uv_check_t *handle)
-{
-	struct agent *a = handle->data;
-
-	net_flush(a->net);
-}
-
-static void on_retry(uv_timer_t *timer)
-{
-	agent_retry_revokes(timer->data);
-}
-
-static int start_timers(struct agent *a)
-{
-	a->timer_due = UINT64_MAX;
-	a->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_NONBLOCK | TFD_CLOEXEC);
-	if (a->timer_fd < 0 || uv_poll_init(a->loop, &a->timer_poll, a->timer_fd)) {
-		log_error("no timer: %s", strerror(errno));
-		return DSMD_EXIT_FAILED;
-	}
-	a->timer_poll.data = a;
-	uv_poll_start(&a->timer_poll, UV_READABLE, on_timer);
-	uv_timer_init(a->loop, &a->retry_timer);
-	a->retry_timer.data = a;
-	uv_timer_init(a->loop, &a->leave_timer);
-	a->leave_timer.data = a;
-	uv_prepare_init(a->loop, &a->prepare);
-	a->prepare.data = a;
-	uv_prepare_start(&a->prepare, on_prepare);
-	uv_check_init(a->loop, &a->check);
-	a->check.data = a;
-	uv_check_start(&a->check, on_check);
-	return 0;
-}
-
-void agent_retry_later(struct agent *a)
-{
-	if (!uv_is_active((uv_handle_t *)&a->retry_timer))
-		uv_timer_start(&a->retry_timer, on_retry, AGENT_RETRY_MS, AGENT_RETRY_MS);
-}
 
 /* --- start --- */
 
@@ -290,7 +186,7 @@ static int start_core(struct agent *a)
 int agent_start(struct agent *a, uv_loop_t *loop, const struct config *cfg)
 {
 	int (*const parts[])(struct agent *) = {
-		start_timers, start_server, start_net, start_discovery, start_pager, start_core,
+		agent_start_timers, start_server, start_net, start_discovery, start_pager, start_core,
 	};
 	struct core_event first = { .type = EV_TICK };
 	int err = 0;

@@ -79,9 +79,6 @@ struct agent {
 };
 
 /* --- agent.c --- */
-/* The clock of the core's events: monotonic microseconds. */
-uint64_t agent_now_us(void);
-uint64_t agent_now_ns(void);
 /*
  * Starts everything. 0, or an exit status (see dsmd(8)) after having said in
  * the log what is wrong; agent_stop() is due in both cases.
@@ -96,6 +93,12 @@ void agent_stop(struct agent *a);
 /* ACT_STATE. @state: enum core_state. */
 void agent_state_changed(struct agent *a, uint32_t state);
 
+/* --- timers.c --- */
+/* The clock of the core's events: monotonic microseconds. */
+uint64_t agent_now_us(void);
+uint64_t agent_now_ns(void);
+/* An exit status, 0 for none. */
+int agent_start_timers(struct agent *a);
 /* agent_retry_revokes() is due soon. */
 void agent_retry_later(struct agent *a);
 #define AGENT_RETRY_MS 1 /* the end of I/O on a pinned page cannot be waited for */
