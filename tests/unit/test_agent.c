@@ -178,6 +178,42 @@ static void so_does_the_masters(void **state)
 	check_restart(0);
 }
 
+static bool knows_three(void *ctx)
+{
+	struct core_info info;
+
+	core_info_get(((struct agent *)ctx)->core, &info);
+	return info.state == CORE_MEMBER && info.members == 3 && !info.rebuilding;
+}
+
+/* What the restarted one had written is at home elsewhere, and the other way round. */
+static void a_master_that_comes_back_meets_all_it_knew(void **state)
+{
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(rig_start(i, NULL), 0);
+	put(2, 60, "at home at the third");
+	put(0, 60, "written by the first");
+	put(0, 80, "at home at the first");
+	put(2, 80, "written by the third");
+	put(0, 120, "only ever at the first");
+	rig_kill(0);
+	rig.cfg[0].standalone = false;
+	rig.cfg[0].nseeds = 1;
+	rig.cfg[0].seeds[0] = rig.cfg[1].seeds[0];
+	rig.cfg[0].seeds[0].port = rig.cfg[1].port;
+	assert_int_equal(rig_start_again(0), 0);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_true(rig_until(knows_three, &rig.agent[i]));
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_string_equal(get(i, 60), "written by the first");
+		assert_string_equal(get(i, 80), "written by the third");
+		assert_string_equal(get(i, 120), "only ever at the first");
+	}
+	put(1, 120, "and on it goes");
+	assert_string_equal(get(0, 120), "and on it goes");
+}
+
 static void leaving_twice_is_leaving_at_once(void **state)
 {
 	(void)state;
@@ -253,6 +289,7 @@ int main(void)
 		TEST(who_leaves_hands_its_pages_over),
 		TEST(an_agent_that_comes_back_takes_its_place),
 		TEST(so_does_the_masters),
+		TEST(a_master_that_comes_back_meets_all_it_knew),
 		TEST(leaving_twice_is_leaving_at_once),
 		TEST(two_agents_cannot_have_one_port),
 		TEST(a_dead_agents_socket_is_replaced),
