@@ -171,3 +171,16 @@ def programs_die_while_they_work(lab):
     check(len(got) == 2, "the lock is not lost with its holders")
     steady.ask("unlock", 9)
     steady.ask("lock_add", 9, address, 10)
+
+
+@case(hosts=2)
+def dead_masters_pages_are_lost_too(lab):
+    """What only the master had, and nobody else ever asked for, is SIGBUS and never zeroes."""
+    master, (second,) = split(lab.cluster())
+    writer, reader = master.program(), second.program()
+    lost = writer.ask("alloc", 8 * 4096)[0]
+    writer.ask("fill", lost, 8, 9)
+    master.crash()
+    joined([second], seconds=NOTICED + 2)
+    check(reader.ask_any("read", lost)[0] == "sigbus", "a page that only the dead master had gives SIGBUS")
+    check("lost" in second.log(), "a log line says that pages are lost")

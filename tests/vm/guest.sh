@@ -89,7 +89,8 @@ vm_boot() {
 	shift 4
 	[ -n "$accel" ] || accel=$(vm_accel)
 	# -cx16: the emulation of cmpxchg16b goes wrong now and then.
-	timeout -k 5 "$seconds" qemu-system-x86_64 -accel "$accel" -cpu max,-cx16 \
+	# In this process group, so that who is told to stop takes the guest along.
+	timeout --foreground -k 5 "$seconds" qemu-system-x86_64 -accel "$accel" -cpu max,-cx16 \
 		-smp "${VM_CPUS:-2}" -m "${VM_MEMORY:-512M}" -nodefaults -no-user-config \
 		-display none -serial stdio -no-reboot -kernel "$VM_DIR/$series/vmlinuz" \
 		-initrd "$initramfs" -append "console=ttyS0 quiet panic=-1 ${VM_APPEND:-}" "$@" \

@@ -14,12 +14,15 @@ from .wait import Failure
 CASES = []
 
 
-def case(hosts=2, sizes=()):
-    """Marks a function as a case on HOSTS hosts, or as one case per size in SIZES."""
+def case(hosts=2, sizes=(), vm=False):
+    """Marks a function as a case on HOSTS hosts, or as one case per size in SIZES.
+
+    VM: it is about machines and the module, and runs nowhere else.
+    """
     def mark(function):
         for size in sizes or (hosts,):
             suffix = f"_{size}" if sizes else ""
-            CASES.append((function.__name__ + suffix, size, function))
+            CASES.append((function.__name__ + suffix, size, function, vm))
         return function
     return mark
 
@@ -27,11 +30,14 @@ def case(hosts=2, sizes=()):
 class Lab:
     """What a case works with: hosts, a directory, a pager."""
 
-    def __init__(self, name, hosts, pager):
-        self.name, self.hosts, self.pager = name, hosts, pager
+    def __init__(self, hosts, pager):
+        self.name, self.hosts, self.pager = None, hosts, pager
         self.directory = tempfile.mkdtemp(prefix="dsmlab-")
         self.lan = None
         self.nodes = []
+
+    def begin(self, name):
+        self.name = name
 
     def node(self, host, port=9900, options=()):
         """A node at HOST of the laboratory's LAN, not started."""
@@ -72,7 +78,7 @@ def report_logs(lab):
         for what, read in (("agent", node.log), ("programs", node.program_log)):
             try:
                 lines = read().splitlines()
-            except OSError:
+            except (OSError, Failure):
                 continue
             for line in lines[-15:]:
                 print(f"    {what} of {node}: {line}")
@@ -81,22 +87,22 @@ def report_logs(lab):
 def report_state(lab):
     """Prints what the living agents and programs are at."""
     for node in lab.nodes:
-        for command in ("lock list", "barrier list", "pages"):
+        for command in ("lock list", "barrier list", "stats"):
             try:
                 answer = str(node.query(command))
             except (OSError, Failure, ValueError) as error:
                 answer = str(error)
             print(f"    {node}: {command}: {answer[:1000]}")
         for program in node.programs:
-            print(f"    {node}: program {program.child.pid} is {program.state()}")
+            print(f"    {node}: program {program.state()}")
 
 
-def run(name, hosts, function, pager):
-    """Runs one case; True when it held."""
+def run(name, function, lab):
+    """Runs one case in LAB; True when it held."""
     start = time.monotonic()
-    lab = Lab(name, hosts, pager)
     error = None
     try:
+        lab.begin(name)
         function(lab)
     except Failure as failure:
         error = str(failure)
@@ -108,6 +114,6 @@ def run(name, hosts, function, pager):
             report_state(lab)
         lab.close(keep_logs=bool(error))
     seconds = time.monotonic() - start
-    print(f"{'FAILED' if error else 'ok':6} {name:32} {seconds:6.1f} s"
+    print(f"{'FAILED' if error else 'ok':6} {name:40} {seconds:6.1f} s"
           + (f"  {error}" if error else ""), flush=True)
     return not error

@@ -76,7 +76,7 @@ class Program:
         if self.child.poll() is not None:
             return f"gone ({self.child.returncode})"
         with open(f"/proc/{self.child.pid}/wchan", encoding="ascii") as file:
-            return f"in {file.read()}"
+            return f"{self.child.pid} is in {file.read()}"
 
 
 class Run:

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: MIT
+"""What only the module can do, and deaths of whole machines."""
+import time
+
+from lab.cases import case
+from lab.node import joined
+from lab.wait import check, until
+
+
+@case(hosts=2, vm=True)
+def agent_comes_back_and_programs_go_on(lab):
+    """kill -9 of an agent: granted pages stay usable, the next agent takes its place, nobody notices."""
+    first, second = lab.cluster(options=["--dead-time", "20000", "--recovery-time", "20000"])
+    one, two = first.program(), second.program()
+    address = one.ask("alloc", 20 * 4096)[0]
+    one.ask("fill", address, 20, 1)
+    two.ask("check", address, 10, 1)
+    node_id = second.node_id()
+    second.kill()
+    two.ask("check", address, 10, 1)
+    two.tell("check", address, 20, 1)
+    second.start()
+    got = two.answer(20)
+    check(got == ["ok"], f"the access that waited ends as if nothing had happened, not {got}")
+    joined([first, second], seconds=20)
+    check(second.node_id() == node_id, "the node is the same one")
+    two.ask("fill", address, 20, 2, seconds=20)
+    one.ask("check", address, 20, 2, seconds=20)
+
+
+@case(hosts=2, vm=True)
+def agent_away_for_too_long_is_sigbus(lab):
+    first, second = lab.cluster(options=["--recovery-time", "1000"])
+    one, two = first.program(), second.program()
+    address = one.ask("alloc", 4 * 4096)[0]
+    one.ask("fill", address, 4, 1)
+    two.ask("check", address, 2, 1)
+    second.kill()
+    start = time.monotonic()
+    got = two.ask_any("read", f"{int(address, 16) + 3 * 4096:x}", seconds=15)
+    check(got[0] == "sigbus", f"SIGBUS after the recovery time, not {got}")
+    check(time.monotonic() - start > 0.5, "and not before")
+    joined([first], seconds=15)
+    one.ask("check", address, 4, 1)
+
+
+@case(hosts=2, vm=True)
+def two_agents_on_one_kernel(lab):
+    first, second = lab.cluster()
+    third = lab.node(2, port=9901).start()
+    joined([first, second, third], seconds=20)
+    programs = [node.program() for node in (first, second, third)]
+    address = programs[0].ask("alloc", 3 * 4096)[0]
+    for i, program in enumerate(programs):
+        program.tell("rounds", address, i, 3, 10)
+    for program in programs:
+        check(program.answer(60) == ["ok"], "three nodes on two kernels see each other's stores")
+
+
+@case(hosts=2, vm=True)
+def machine_dies(lab):
+    """The plug of one machine is pulled: the other goes on alone."""
+    first, second = lab.cluster()
+    master_first = first.node_id() == first.status()[2]
+    dead, alive = (second, first) if master_first else (first, second)
+    one, two = alive.program(), dead.program()
+    lost = two.ask("alloc", 4 * 4096)[0]
+    two.ask("fill", lost, 4, 1)
+    kept = one.ask("alloc", 4 * 4096)[0]
+    one.ask("fill", kept, 4, 2)
+    check(two.ask("lock", 5)[0] == "0", "the dead one will have held a lock")
+    dead.crash()
+    check(one.ask("lock", 5, seconds=15)[0] in ("0", "1"), "its lock is handed on")
+    until(lambda: alive.members() == 1, 10, "the survivor counts itself alone")
+    one.ask("check", kept, 4, 2)
+    check(one.ask_any("read", lost)[0] == "sigbus", "what only the dead machine had gives SIGBUS")
+    check("lost" in alive.log(), "and a log line says so")
