@@ -37,6 +37,8 @@ static void sharers_none(struct page *p)
 		p->sharers[i] = 0;
 }
 
+static void txn_end(struct core *c, struct txn *t);
+
 /* Who asked, and what every answer to it returns. */
 struct asker {
 	struct member *who;
@@ -155,6 +157,47 @@ static uint32_t invalidate_sharers(struct core *c, page_key key, struct page *p,
 	return n;
 }
 
+/* The one who asked is the only one who has the page: it owns it from now on. */
+static void grant_directly(struct core *c, page_key key, struct page *p, uint16_t nid, uint32_t tag)
+{
+	sharers_none(p);
+	p->owner = nid;
+	p->flags |= P_TOUCHED;
+	/* The version stays: there is no other copy to tell this one from, and nobody confirms a new one. */
+	tell(c, nid, MSG_PAGE_GRANT, F_WRITE | F_GRANT, key, p->dir_ver, 0, 0, tag);
+}
+
+/*
+ * A sharer that shares with nobody, or with this home only: all it waits for
+ * comes over one link, in order, so no DONE is needed to keep transactions
+ * apart. Nothing is lost if the grant is: the sharer has the bytes.
+ */
+static bool upgrade_directly(struct core *c, page_key key, struct page *p, const struct asker *by)
+{
+	unsigned int n = sharer_count(p);
+
+	if (!sharer_has(p, by->who->index) || n > 2 || (n == 2 && (by->who == c->self || !sharer_has(p, 0))))
+		return false;
+	if (n == 1) {
+		grant_directly(c, key, p, by->who->rec.nid, by->tag);
+		return true;
+	}
+	txn_begin(c, key, by, true, p->dir_ver)->wait_done = false;
+	tell(c, c->nid, MSG_INVALIDATE, F_COPY_HOME, key, p->dir_ver, 0, c->nid, by->tag);
+	return true;
+}
+
+/* This home's own copy is gone, for a direct upgrade. */
+void home_on_dropped(struct core *c, page_key key)
+{
+	struct txn *t = map_get(&c->txns, key);
+
+	if (!t || t->wait_done || !t->write)
+		return;
+	grant_directly(c, key, page_get(c, key), t->nid, t->tag);
+	txn_end(c, t);
+}
+
 static void start_write(struct core *c, page_key key, struct page *p, const struct asker *by)
 {
 	struct member *who = by->who;
@@ -173,11 +216,14 @@ static void start_write(struct core *c, page_key key, struct page *p, const stru
 		return;
 	}
 #endif
-	txn_begin(c, key, by, true, ver);
 	if (p->owner) {
+		txn_begin(c, key, by, true, ver);
 		tell(c, p->owner, MSG_PAGE_FORWARD, F_WRITE | F_GRANT, key, ver, 0, nid, by->tag);
 		return;
 	}
+	if (upgrade_directly(c, key, p, by))
+		return;
+	txn_begin(c, key, by, true, ver);
 	source = pick_source(c, p);
 	if (source < 0) {
 		tell(c, nid, MSG_PAGE_GRANT, F_WRITE | F_ZERO, key, ver, 0, 0, by->tag);

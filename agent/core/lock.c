@@ -72,6 +72,8 @@ static void lock_reply(struct core *c, struct lock *l, uint32_t client, uint64_t
 	act_answer(c, client, OP_LOCK, ticket, err)->reply.val[0] = l->slot;
 }
 
+static void on_moved(struct core *c, struct lock *l, uint16_t nid);
+
 /* --- the node's side --- */
 
 static void waiter_add(struct core *c, struct lock *l, const struct core_creq *req, uint64_t timeout)
@@ -112,7 +114,10 @@ static void pass_on(struct core *c, struct lock *l, bool dead)
 		word_set(l, LOCK_WORD_FREE);
 #endif
 		l->gave_dead = dead;
-		send_lock(c, to, MSG_LOCK_GRANT, dead ? F_OWNER_DEAD : 0, l, 0);
+		send_lock(c, to, MSG_LOCK_GRANT,
+			  (uint16_t)((dead ? F_OWNER_DEAD : 0) | (is_master(c) ? F_GRANT : 0)), l, 0);
+		if (is_master(c))
+			on_moved(c, l, to);
 		if (l->head)
 			request_token(c, l);
 		return;
@@ -176,8 +181,8 @@ void lock_unlock(struct core *c, const struct core_creq *req)
 		act_reply(c, req, EPERM);
 		return;
 	}
-	act_reply(c, req, 0);
 	pass_on(c, l, false);
+	act_reply(c, req, 0);
 }
 
 static void recall(struct core *c, struct lock *l, uint16_t next)

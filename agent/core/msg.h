@@ -76,9 +76,9 @@ enum core_msg_type {
 	 */
 	MSG_PAGE_REQUEST = 40,	 /* F_WRITE */
 	MSG_PAGE_FORWARD = 41,	 /* home -> owner: nid: requester; F_WRITE; F_COPY_HOME: home wants a copy too */
-	MSG_PAGE_GRANT = 42,	 /* home -> requester: F_WRITE, arg: acks to wait for, F_DATA: data follows from elsewhere, F_ZERO */
+	MSG_PAGE_GRANT = 42,	 /* home -> requester: F_WRITE, arg: acks to wait for, F_DATA: data follows from elsewhere, F_ZERO, F_GRANT: no DONE is waited for */
 	MSG_PAGE_DATA = 43,	 /* bytes: count pages; F_WRITE: with the right to write; F_GRANT: is the grant too (arg: acks); F_COPY_HOME */
-	MSG_INVALIDATE = 44,	 /* home -> sharer: nid: requester who wants the ack */
+	MSG_INVALIDATE = 44,	 /* home -> sharer: nid: requester who wants the ack; F_COPY_HOME: to itself, for the directory's sake */
 	MSG_INVALIDATE_ACK = 45, /* sharer -> requester */
 	MSG_PAGE_DONE = 46,	 /* requester -> home: transaction is over */
 	MSG_OWNERSHIP = 47,	 /* requester -> old owner: got it, forget your stash */

@@ -357,6 +357,7 @@ static void forget_page(struct core *c, page_key key, struct page *p, void *ctx)
 	home_forget(c, key);
 	page_drop(c, key, p);
 	p->flags &= (uint8_t)~(P_HAD | P_HAD_M);
+	p->ver = 0;
 }
 
 static void find_revoking(struct core *c, page_key key, struct page *p, void *ctx)

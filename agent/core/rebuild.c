@@ -59,6 +59,9 @@ static void tell_page(struct core *c, page_key key, struct page *p, void *ctx)
 		state = HOLDING_STASH;
 	if (state != PAGE_INVALID)
 		pile_add(pile, key, state, p->ver);
+	else if ((e->flags & EXTENT_ORPHANED) && p->ver)
+		/* The old home's versions died with it: whoever had a copy says how new that was. */
+		pile_add(pile, key, HOLDING_TOUCHED, p->ver);
 	/* Its home once: what that knew stays true, and is said in every view, for the next may come too soon. */
 	if (home != c->self && (p->flags & (P_TOUCHED | P_LOST)))
 		pile_add(pile, key, p->flags & P_LOST ? HOLDING_LOST : HOLDING_TOUCHED, p->dir_ver);

@@ -49,7 +49,7 @@ struct request *request_new(struct core *c, page_key key, bool write, bool prefe
 
 static void restart(struct request *r)
 {
-	r->sent = r->granted = r->need_data = r->have_data = false;
+	r->sent = r->granted = r->need_data = r->have_data = r->direct = false;
 	r->acks_got = r->acks_need = 0;
 	r->source = 0;
 }
@@ -344,7 +344,8 @@ static void try_complete(struct core *c, struct request *r)
 			c->stats.upgrades++;
 		got(c, r, p, PAGE_MODIFIED, r->ver);
 	}
-	send_done(c, r);
+	if (!r->direct)
+		send_done(c, r);
 	finish(c, r);
 }
 
@@ -370,6 +371,7 @@ static void grant_page(struct core *c, const struct core_msg *m, page_key key)
 	r->ver = m->ver;
 	r->acks_need = (int32_t)m->arg;
 	r->need_data = m->flags & F_DATA;
+	r->direct = m->flags & F_GRANT;
 	if (m->flags & F_ZERO) {
 		act_page(c, ACT_INSTALL, key, true, DATA_ZERO, 0, 0, 0);
 		got(c, r, p, PAGE_MODIFIED, m->ver);
@@ -434,6 +436,10 @@ void request_on_ack(struct core *c, const struct core_msg *m)
 	for (uint32_t i = 0; i < m->count; i++) {
 		struct request *r = map_get(&c->requests, m->key + i);
 
+		if (m->flags & F_COPY_HOME) {
+			home_on_dropped(c, m->key + i);
+			continue;
+		}
 		if (!r || !r->sent || !r->write || r->tag != m->a)
 			continue;
 		r->acks_got++;

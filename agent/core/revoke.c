@@ -19,6 +19,7 @@ static void ack(struct core *c, const struct core_msg *m)
 	r.count = 1;
 	r.ver = m->ver;
 	r.a = m->a;
+	r.flags = m->flags;
 	msg_send_page(c, m->nid, &r, DATA_NONE);
 }
 
@@ -136,6 +137,7 @@ static void apply(struct core *c, struct revoke *rv, struct page *p)
 		return;
 	case REVOKE_TAKE:
 		p->flags |= P_STASH;
+		p->ver = rv->msg.ver - 1; /* a direct grant of it may have come when nobody here wanted it any more */
 		break;
 	default:
 		p->flags |= P_HAD;

@@ -107,6 +107,7 @@ struct request {
 	bool granted;
 	bool need_data;
 	bool have_data;	   /* bytes are installed, shared for now */
+	bool direct;	   /* the home does not wait for DONE */
 	uint32_t ver;
 	int32_t acks_need, acks_got;
 	uint32_t tag;	   /* core.frees when it was sent */
@@ -513,6 +514,7 @@ void revoke_new_view(struct core *c);
 void home_on_request(struct core *c, const struct core_msg *m);
 void home_on_done(struct core *c, const struct core_msg *m);
 void home_on_copy(struct core *c, page_key key);
+void home_on_dropped(struct core *c, page_key key);
 void home_on_query(struct core *c, const struct core_msg *m);
 void home_reset(struct core *c);
 void home_forget(struct core *c, page_key key);

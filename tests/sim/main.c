@@ -214,7 +214,7 @@ static void run_schedule(uint64_t seed)
 			break;
 	sim.draining = true;
 	tracef("draining");
-	end = sim.now + 5000000; /* a dead node takes DEAD_MS to notice; all the rest is milliseconds */
+	end = sim.now + 20000000; /* a dead node takes DEAD_MS to notice, clusters that missed each other some announcements */
 	for (unsigned int i = 0; sim.now < end && net_run_one(); i++)
 		if (i % 64 == 0 && quiet())
 			break;
