@@ -3,7 +3,7 @@ TOOLS += floor_remote floor_mutex dsm_bench
 
 floor_remote_SRCS := tests/bench/floor_remote.c tests/bench/floor_net.c
 floor_mutex_SRCS := tests/bench/floor_mutex.c
-dsm_bench_SRCS := tests/bench/dsm_bench.c tests/bench/figure_page.c tests/bench/figure_sync.c
+dsm_bench_SRCS := tests/bench/dsm_bench.c tests/bench/turn.c tests/bench/figure_page.c tests/bench/figure_sync.c
 dsm_bench_DEPS := $(B)/libdsm.a
 
 # MPI is wanted by `make bench` alone, so this is no part of TOOLS.

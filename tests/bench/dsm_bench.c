@@ -5,8 +5,13 @@
  * Forks one process per port in PORTS (comma-separated); process i is pinned
  * to the i-th of CPUS and attaches to the agent that serves the i-th port.
  * Prints NAME VALUE UNIT lines.
+ *
+ * dsm_bench FIGURE PORT side INDEX SIDES [COUNT]
+ *
+ * One side only; the others are started elsewhere in the cluster.
  */
 #include <signal.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,23 +24,6 @@ static const struct figure *const figures[] = {
 	&figure_read_miss,    &figure_write_upgrade, &figure_lock_again,
 	&figure_lock_handoff, &figure_lock_contended, &figure_barrier,
 };
-
-static int turns[SIDES_MAX][2];
-
-void turn_pass(unsigned int to, uint64_t value)
-{
-	if (write(turns[to][1], &value, sizeof(value)) != sizeof(value))
-		die("turn_pass");
-}
-
-uint64_t turn_wait(const struct side *side)
-{
-	uint64_t value;
-
-	if (read(turns[side->index][0], &value, sizeof(value)) != sizeof(value))
-		die("turn_wait");
-	return value;
-}
 
 char *pages_written(uint32_t n)
 {
@@ -64,14 +52,16 @@ static unsigned int parse_list(const char *text, long *ret, unsigned int max)
 }
 
 /* One side's process. */
-static void run_side(const struct figure *f, const struct side *side, long port, long cpu)
+static void run_side(const struct figure *f, const struct side *side, long port, int cpu, bool alone)
 {
-	pin((int)cpu);
+	pin(cpu);
 	dsm_set_log_level(2);
 	if (dsm_init_with_params((uint16_t)port, 0)) {
 		fprintf(stderr, "dsm_bench: no node at port %ld: %s\n", port, strerror(errno));
 		exit(1);
 	}
+	if (alone)
+		turn_share();
 	f->run(side);
 	dsm_finalize();
 	exit(0);
@@ -101,9 +91,7 @@ static int run(const struct figure *f, const long *ports, const long *cpus, unsi
 {
 	pid_t pids[SIDES_MAX];
 
-	for (unsigned int i = 0; i < sides; i++)
-		if (pipe(turns[i]))
-			die("pipe");
+	turn_pipes(sides);
 	for (unsigned int i = 0; i < sides; i++) {
 		struct side side = { .index = i, .count = sides, .n = n };
 
@@ -111,32 +99,52 @@ static int run(const struct figure *f, const long *ports, const long *cpus, unsi
 		if (pids[i] < 0)
 			die("fork");
 		if (!pids[i])
-			run_side(f, &side, ports[i], cpus[i]);
+			run_side(f, &side, ports[i], (int)cpus[i], false);
 	}
 	return reap(pids, sides);
+}
+
+static const struct figure *find(const char *name, unsigned int sides)
+{
+	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
+		const struct figure *f = figures[i];
+
+		if (!strcmp(f->name, name) && sides >= f->sides_min && sides <= f->sides_max)
+			return f;
+	}
+	fprintf(stderr, "dsm_bench: no figure '%s' with %u sides\n", name, sides);
+	exit(2);
+}
+
+static int usage(void)
+{
+	fprintf(stderr, "usage: dsm_bench FIGURE PORT,... CPU,... [COUNT]\n"
+			"       dsm_bench FIGURE PORT side INDEX SIDES [COUNT]\n");
+	return 2;
 }
 
 int main(int argc, char **argv)
 {
 	long ports[SIDES_MAX], cpus[SIDES_MAX];
+	const struct figure *f;
+	unsigned int sides;
 
-	if (argc < 4) {
-		fprintf(stderr, "usage: dsm_bench FIGURE PORT,... CPU,... [COUNT]\n");
-		return 2;
-	}
-	unsigned int sides = parse_list(argv[2], ports, SIDES_MAX);
+	if (argc < 4)
+		return usage();
+	if (!strcmp(argv[3], "side")) {
+		struct side side;
 
-	if (!sides || parse_list(argv[3], cpus, SIDES_MAX) != sides) {
-		fprintf(stderr, "dsm_bench: as many CPUS as PORTS\n");
-		return 2;
+		if (argc < 6)
+			return usage();
+		side = (struct side){ .index = (unsigned int)atoi(argv[4]),
+				      .count = (unsigned int)atoi(argv[5]) };
+		f = find(argv[1], side.count);
+		side.n = argc > 6 ? (uint32_t)atoi(argv[6]) : f->n;
+		run_side(f, &side, atoi(argv[2]), -1, true);
 	}
-	for (size_t i = 0; i < sizeof(figures) / sizeof(figures[0]); i++) {
-		const struct figure *f = figures[i];
-
-		if (strcmp(f->name, argv[1]) || sides < f->sides_min || sides > f->sides_max)
-			continue;
-		return run(f, ports, cpus, sides, argc > 4 ? (uint32_t)atoi(argv[4]) : f->n);
-	}
-	fprintf(stderr, "dsm_bench: no figure '%s' with %u sides\n", argv[1], sides);
-	return 2;
+	sides = parse_list(argv[2], ports, SIDES_MAX);
+	if (!sides || parse_list(argv[3], cpus, SIDES_MAX) != sides)
+		return usage();
+	f = find(argv[1], sides);
+	return run(f, ports, cpus, sides, argc > 4 ? (uint32_t)atoi(argv[4]) : f->n);
 }

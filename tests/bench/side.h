@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A bench over the shared memory runs as one process per node, forked from
- * one program: its sides. They take turns through pipes, which are no part of what is
- * measured.
+ * one program or started on several machines: its sides. How they take turns
+ * is no part of what is measured.
  */
 #ifndef DSM_BENCH_SIDE_H
 #define DSM_BENCH_SIDE_H
@@ -32,6 +32,11 @@ extern const struct figure figure_lock_again;
 extern const struct figure figure_lock_handoff;
 extern const struct figure figure_lock_contended;
 extern const struct figure figure_barrier;
+
+/* Before the sides are forked: they take turns through pipes. */
+void turn_pipes(unsigned int sides);
+/* After attaching, for sides that are not of one process: through the shared memory. */
+void turn_share(void);
 
 /* Gives the turn to side @to, with a value that it gets from turn_wait(). */
 void turn_pass(unsigned int to, uint64_t value);
