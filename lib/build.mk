@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # libdsm: the shared library with its soname, and the archive.
 LIBDSM_SRCS := lib/ask.c lib/connect.c lib/fork.c lib/list.c lib/lock.c lib/lock_table.c lib/log.c \
-	lib/map.c lib/memory.c lib/open.c lib/region.c lib/session.c lib/simple.c lib/spawn.c \
+	lib/map.c lib/memory.c lib/open.c lib/region.c lib/session.c lib/simple.c lib/spawn.c lib/start.c \
 	lib/thread.c lib/wait.c lib/watch.c
 LIBDSM_OBJS := $(LIBDSM_SRCS:%.c=$(B)/%.o)
 -include $(LIBDSM_OBJS:.o=.d)

@@ -137,6 +137,16 @@ void region_poison(struct dsm_region *r);
 struct dsm_region *region_of(struct dsm *ctx, const void *addr);
 uint64_t region_key(const struct dsm_region *r, const void *addr);
 
+/* open.c */
+uint64_t now_ms(void);
+
+/*
+ * start.c: starts an agent for the context, or finds the one that somebody else
+ * starts at the same time, and connects. agent_ended(): ours has, within @ms.
+ */
+int agent_start(struct dsm *ctx, const struct dsm_options *o, uint16_t port);
+bool agent_ended(const struct dsm *ctx, int ms);
+
 /* spawn.c: starts an agent; @ret_life reads EOF when it has ended. */
 int agent_spawn(const struct dsm_options *options, uint16_t port, int *ret_life);
 

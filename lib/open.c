@@ -15,7 +15,7 @@
 
 #define DEFAULT_PORT	   9900
 #define DEFAULT_TIMEOUT_MS 30000
-#define START_TIMEOUT_MS   10000
+#define TRIES		   5
 #define LEAVE_TIMEOUT_MS   10000
 #define KNOWN_FLAGS	   (DSM_OPEN_NO_START | DSM_OPEN_ANYWHERE)
 
@@ -38,50 +38,12 @@ static int default_port(uint16_t *ret)
 	return 0;
 }
 
-static uint64_t now_ms(void)
+uint64_t now_ms(void)
 {
 	struct timespec t;
 
 	clock_gettime(CLOCK_MONOTONIC, &t);
 	return (uint64_t)t.tv_sec * 1000 + (uint64_t)t.tv_nsec / 1000000;
-}
-
-/* True when no more than @ms passed without the agent ending. */
-static bool agent_lives(const struct dsm *ctx, int ms)
-{
-	struct pollfd p = { .fd = ctx->agent_life, .events = POLLIN };
-
-	return poll(&p, 1, ms) <= 0;
-}
-
-static bool nobody_there(int err)
-{
-	return err == -ENOENT || err == -ECONNREFUSED;
-}
-
-/* Starts an agent and connects as soon as it serves. */
-static int start_agent(struct dsm *ctx, const struct dsm_options *o, uint16_t port)
-{
-	uint64_t deadline = now_ms() + START_TIMEOUT_MS;
-	bool lives = true;
-	int err = agent_spawn(o, port, &ctx->agent_life);
-
-	if (err)
-		return err;
-	ctx->started = true;
-	do {
-		lives = agent_lives(ctx, 1);
-		/* Ended: perhaps because another program's agent was quicker. That serves too. */
-		ctx->started = lives;
-		err = context_connect(ctx);
-	} while (nobody_there(err) && lives && now_ms() < deadline);
-	if (!ctx->started) {
-		close(ctx->agent_life);
-		ctx->agent_life = -1;
-	}
-	if (!nobody_there(err))
-		return err;
-	return lives ? -ETIMEDOUT : -ECONNREFUSED;
 }
 
 static int become_member(struct dsm *ctx, uint32_t timeout_ms)
@@ -92,20 +54,37 @@ static int become_member(struct dsm *ctx, uint32_t timeout_ms)
 	return control_op(ctx, &req, NULL);
 }
 
+/* An agent, started where there is none; and membership in its cluster. */
+static int find_node(struct dsm *ctx, const struct dsm_options *o, uint16_t port)
+{
+	int err = context_connect(ctx);
+
+	if (err == -ENOENT || err == -ECONNREFUSED)
+		err = o->flags & DSM_OPEN_NO_START ? -ENOENT : agent_start(ctx, o, port);
+	if (!err)
+		err = become_member(ctx, o->timeout_ms);
+	return err ? err : region_map(ctx, "default", &ctx->home);
+}
+
 static int context_open(struct dsm *ctx, const struct dsm_options *o, uint16_t port)
 {
 	int err = session_path(o->rundir, port, ctx->path, sizeof(ctx->path));
 
 	if (err)
 		return err;
-	err = context_connect(ctx);
-	if (nobody_there(err))
-		err = o->flags & DSM_OPEN_NO_START ? -ENOENT : start_agent(ctx, o, port);
-	if (err)
-		return err;
-	err = become_member(ctx, o->timeout_ms);
-	if (!err)
-		err = region_map(ctx, "default", &ctx->home);
+	for (int i = 0; i < TRIES; i++) {
+		err = find_node(ctx, o, port);
+		if (err != -ENOTCONN && err != -ESHUTDOWN)
+			break;
+		/* That one was on its way out. */
+		context_disconnect(ctx);
+		atomic_store(&ctx->lost, false);
+		if (ctx->agent_life >= 0)
+			close(ctx->agent_life);
+		ctx->agent_life = -1;
+		ctx->started = false;
+		poll(NULL, 0, 20);
+	}
 	return err ? err : watch_start(ctx);
 }
 
@@ -139,7 +118,7 @@ static void agent_stop(struct dsm *ctx)
 	(void)setsockopt(ctx->control.fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof(patience));
 	(void)session_ask(&ctx->control, &req, NULL);
 	session_close(&ctx->control);
-	while (agent_lives(ctx, 100) && now_ms() < deadline)
+	while (!agent_ended(ctx, 100) && now_ms() < deadline)
 		;
 }
 

@@ -19,7 +19,7 @@ dsm_t *node[2];
 uint16_t port;
 static char rundir[] = "/tmp/dsm-test-XXXXXX";
 
-uint64_t now_ms(void)
+uint64_t test_now_ms(void)
 {
 	struct timespec t;
 

@@ -29,13 +29,13 @@ pid_t nodes_agent_pid(const dsm_t *ctx);
 void *nodes_pages(size_t n);
 /* A pointer of the other node as node @to has it. */
 void *nodes_there(int to, const void *ptr);
-uint64_t now_ms(void);
+uint64_t test_now_ms(void);
 
 /* Looks again until it holds, or the deadline passes. */
 #define UNTIL(condition)                                                                           \
 	do {                                                                                       \
-		uint64_t end_ = now_ms() + DEADLINE_MS;                                            \
-		while (!(condition) && now_ms() < end_)                                            \
+		uint64_t end_ = test_now_ms() + DEADLINE_MS;                                       \
+		while (!(condition) && test_now_ms() < end_)                                       \
 			poll(NULL, 0, 1);                                                          \
 		assert_true(condition);                                                            \
 	} while (0)

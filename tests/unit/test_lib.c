@@ -270,7 +270,7 @@ static void wait_for_store(int waits_at, int stores_at)
 	uint32_t *here = nodes_pages(1);
 	struct waiter w = { .ctx = node[waits_at] };
 	_Atomic uint32_t *store = (_Atomic uint32_t *)(stores_at ? nodes_there(1, here) : here);
-	uint64_t start = now_ms();
+	uint64_t start = test_now_ms();
 	void *ret;
 
 	w.word = (_Atomic uint32_t *)(waits_at ? nodes_there(1, here) : here);
@@ -282,7 +282,7 @@ static void wait_for_store(int waits_at, int stores_at)
 		assert_true(dsm_wake(node[stores_at], (const void *)store) >= 0);
 	pthread_join(w.thread, &ret);
 	assert_null(ret);
-	assert_true(now_ms() - start < 4000);
+	assert_true(test_now_ms() - start < 4000);
 	assert_int_equal(dsm_release(node[0], here), 0);
 }
 
