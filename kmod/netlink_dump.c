@@ -197,7 +197,9 @@ static u32 dsm_pages_gather(struct dsm_dump *dump, struct dsm_page_run *runs)
 		dump->next = xas.xa_index + 1;
 		if (need_resched()) {
 			xas_pause(&xas);
-			cond_resched_rcu();
+			rcu_read_unlock();
+			cond_resched();
+			rcu_read_lock();
 		}
 	}
 	rcu_read_unlock();

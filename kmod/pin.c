@@ -6,11 +6,11 @@
  * reference that we cannot account for counts as a pin.
  */
 #include <linux/pagemap.h>
-#include <linux/pagevec.h>
 #include <linux/percpu.h>
 #include <linux/workqueue.h>
 
 #include "dsm.h"
+#include "compat/compat.h"
 
 #define DSM_PIN_SPINS 100
 

@@ -8,6 +8,13 @@
 #include <linux/version.h>
 #include <net/genetlink.h>
 
+/* struct folio_batch moved. */
+#if __has_include(<linux/folio_batch.h>)
+#include <linux/folio_batch.h>
+#else
+#include <linux/pagevec.h>
+#endif
+
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
 /* File faults came with the mmap lock only. */
 static inline void release_fault_lock(struct vm_fault *vmf)
