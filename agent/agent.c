@@ -186,7 +186,8 @@ static int start_core(struct agent *a)
 int agent_start(struct agent *a, uv_loop_t *loop, const struct config *cfg)
 {
 	int (*const parts[])(struct agent *) = {
-		agent_start_timers, start_server, start_net, start_discovery, start_pager, start_core,
+		agent_start_timers, start_server, start_net,
+		start_discovery,    start_pager,  start_core,
 	};
 	struct core_event first = { .type = EV_TICK };
 	int err = 0;
@@ -309,6 +310,7 @@ void agent_stop(struct agent *a)
 	close_handle(&a->leave_timer);
 	close_handle(&a->prepare);
 	close_handle(&a->check);
+	close_handle(&a->idle);
 	if (a->timer_fd >= 0)
 		close(a->timer_fd);
 }

@@ -23,6 +23,7 @@
 #include "agent/net/discover.h"
 #include "agent/net/link.h"
 #include "agent/pager/pager.h"
+#include "agent/spin.h"
 #include "agent/stash.h"
 
 /* An ACT_REVOKE that met a page pinned for I/O; tried again until it works. */
@@ -72,6 +73,8 @@ struct agent {
 	uint64_t timer_due; /* what it is set to; UINT64_MAX: nothing */
 	uv_prepare_t prepare;
 	uv_check_t check;
+	uv_idle_t idle; /* runs while the loop is not to sleep */
+	struct spin spin;
 
 	bool leaving, left;
 	bool keep_pages; /* the end is no leave: what the module holds stays for our successor */

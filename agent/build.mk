@@ -27,3 +27,7 @@ test_agent_SRCS := tests/unit/test_agent.c tests/unit/agent_rig.c $(AGENT_RIG)
 test_agent_LIBS := cmocka libuv jansson
 test_server_SRCS := tests/unit/test_server.c tests/unit/agent_rig.c $(AGENT_RIG)
 test_server_LIBS := cmocka libuv jansson
+
+UNIT += test_spin
+test_spin_SRCS := tests/unit/test_spin.c agent/spin.c
+test_spin_LIBS := cmocka

@@ -40,6 +40,7 @@ void latency_begin(struct latency *l, uint64_t key, bool write, uint64_t now_ns)
 		l->slots[i].write |= write;
 		return;
 	}
+	l->pending += !l->slots[i].since_ns;
 	l->slots[i].key = key;
 	l->slots[i].since_ns = now_ns;
 	l->slots[i].write = write;
@@ -64,6 +65,7 @@ void latency_end(struct latency *l, uint64_t key, uint32_t count, bool write, ui
 			continue;
 		sample(l->slots[i].write ? &l->write : &l->read, now_ns - l->slots[i].since_ns);
 		l->slots[i].since_ns = 0;
+		l->pending--;
 	}
 }
 
@@ -72,8 +74,10 @@ void latency_cancel(struct latency *l, uint64_t key, uint32_t count)
 	for (uint32_t k = 0; k < count; k++) {
 		unsigned int i = slot_of(key + k);
 
-		if (l->slots[i].key == key + k)
-			l->slots[i].since_ns = 0;
+		if (!l->slots[i].since_ns || l->slots[i].key != key + k)
+			continue;
+		l->slots[i].since_ns = 0;
+		l->pending--;
 	}
 }
 

@@ -26,6 +26,7 @@ struct latency {
 		uint64_t since_ns; /* 0: free */
 		bool write;
 	} slots[LATENCY_SLOTS];
+	uint32_t pending; /* faults that wait now */
 	struct latency_histogram read, write;
 };
 

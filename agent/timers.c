@@ -61,12 +61,32 @@ static void on_timer(uv_poll_t *handle, int status, int events)
 		timerfd_settime(a->timer_fd, 0, &off, NULL);
 }
 
+static void on_idle(uv_idle_t *handle)
+{
+	(void)handle; /* that it runs is all: the loop does not sleep then */
+}
+
+static void spin_settle(struct agent *a)
+{
+	bool active = uv_is_active((uv_handle_t *)&a->idle), wanted;
+
+	if (!a->spin.limit_ns)
+		return;
+	wanted = spin_wanted(&a->spin, a->latency.pending || server_waiting(a->server),
+			     agent_now_ns());
+	if (wanted && !active)
+		uv_idle_start(&a->idle, on_idle);
+	else if (!wanted && active)
+		uv_idle_stop(&a->idle);
+}
+
 static void on_prepare(uv_prepare_t *handle)
 {
 	struct agent *a = handle->data;
 
 	net_flush(a->net);
 	timer_settle(a);
+	spin_settle(a);
 }
 
 static void on_check(uv_check_t *handle)
@@ -98,6 +118,8 @@ int agent_start_timers(struct agent *a)
 	uv_prepare_init(a->loop, &a->prepare);
 	a->prepare.data = a;
 	uv_prepare_start(&a->prepare, on_prepare);
+	uv_idle_init(a->loop, &a->idle);
+	a->spin.limit_ns = (uint64_t)a->cfg->spin_us * 1000;
 	uv_check_init(a->loop, &a->check);
 	a->check.data = a;
 	uv_check_start(&a->check, on_check);

@@ -242,6 +242,14 @@ void server_left(struct server *s)
 	}
 }
 
+bool server_waiting(const struct server *s)
+{
+	for (const struct session *c = s->sessions; c; c = c->next)
+		if (c->wait == WAIT_OP || c->wait == WAIT_BARRIER)
+			return true;
+	return false;
+}
+
 uint64_t server_deadline(const struct server *s)
 {
 	return barrier_deadline(s);

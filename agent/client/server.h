@@ -11,6 +11,7 @@
 #define DSM_CLIENT_SERVER_H
 
 #include <stdatomic.h>
+#include <stdbool.h>
 #include <stdint.h>
 #include <uv.h>
 
@@ -63,6 +64,8 @@ void server_start(struct server *s, struct core *core, const struct pager_ops *o
 void server_reply(struct server *s, const struct core_reply *reply);
 /* The core is out of the cluster: who asked for that is told. */
 void server_left(struct server *s);
+/* Some program waits for the core's answer. */
+bool server_waiting(const struct server *s);
 /* When server_tick() is due, UINT64_MAX: never. */
 uint64_t server_deadline(const struct server *s);
 void server_tick(struct server *s, uint64_t now_us);
