@@ -195,6 +195,7 @@ static void admit_finish(struct core *c, struct member *m)
 	act_log(c, 1, "node %u joined", m->rec.nid);
 	region_send_all(c, m->rec.nid, MSG_REGION_UPDATE);
 	admit_send_table(c, m->rec.nid);
+	pool_tell_successor(c, m);
 	barrier_members_changed(c);
 	admit_next(c);
 }

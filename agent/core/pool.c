@@ -82,15 +82,40 @@ static bool replied(struct core *c, const struct core_msg *m)
 	return false;
 }
 
+/* Who will be master when this one dies; NULL: nobody is there. */
+static const struct member *successor(const struct core *c)
+{
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (c->members[i] != c->self && c->members[i]->rec.state == MEMBER_ACTIVE)
+			return c->members[i];
+	return NULL;
+}
+
 static void give(struct core *c, const struct rec_extent *e, uint16_t asker)
 {
 	struct core_msg u = msg_new(c, MSG_EXTENT_UPDATE);
+	const struct member *next = successor(c);
 
 	extent_put(c, e);
 	member_find(c, e->home)->chunks_used += e->count;
 	u.nrecs = 1;
 	if (e->home != c->nid && e->home != asker)
 		msg_send(c, e->home, &u, e);
+	if (next && next->rec.nid != e->home && next->rec.nid != asker)
+		msg_send(c, next->rec.nid, &u, e);
+}
+
+/*
+ * The first to join after the master: it must know what is allocated even
+ * where it never asks, or the master's death would turn lost pages into zeroes. Later ones
+ * learn it in the view change that makes them the next.
+ */
+void pool_tell_successor(struct core *c, const struct member *newcomer)
+{
+	struct core_msg u = msg_new(c, MSG_EXTENT_UPDATE);
+
+	if (successor(c) == newcomer)
+		msg_send_recs(c, newcomer->rec.nid, &u, c->extents.e, c->extents.n);
 }
 
 /* --- first touch --- */

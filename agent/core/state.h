@@ -454,24 +454,36 @@ void admit_link_lost(struct core *c, link_id link);
 void admit_tick(struct core *c);
 void admit_send_table(struct core *c, uint16_t nid);
 
-/* view.c: view changes */
+/* view.c: view changes, proposed and prepared */
+bool view_is_member(const struct core *c);
+bool view_takes_part(const struct core *c, const struct member *m);
+void view_check_prepared(struct core *c);
+void view_send_prepare(struct core *c);
+void view_send_state(struct core *c, uint16_t nid, bool regions);
 void view_propose(struct core *c, const char *why);
 void view_on_prepare(struct core *c, struct link *l, const struct core_msg *m);
 void view_on_prepared(struct core *c, const struct core_msg *m);
 void view_on_state(struct core *c, const struct core_msg *m, const void *recs);
+bool view_must_wait(const struct core *c);
+uint16_t view_candidate(const struct core *c);
+
+/* install.c: a view put in force */
+void view_commit(struct core *c);
 void view_on_view(struct core *c, const struct core_msg *m, const struct rec_member *recs);
+
+/* notice.c: who is missed */
+void view_tick(struct core *c);
+void view_beat(struct core *c);
 void view_on_link_lost(struct core *c, const struct core_msg *m);
+
+/* leave.c: going by wish, or being put out */
+void view_leave(struct core *c);
+void view_out(struct core *c);
 void view_on_leave(struct core *c, uint16_t nid);
 void view_on_takeover(struct core *c, const struct core_msg *m);
 void view_on_rebuilt(struct core *c, uint16_t nid);
-void view_tick(struct core *c);
-bool view_must_wait(const struct core *c);
-void view_leave(struct core *c);
 void view_on_leave_ok(struct core *c);
-void view_beat(struct core *c);
 void view_reset(struct core *c, const char *why); /* why NULL: nothing is lost, what clients asked stands */
-void view_members_died(struct core *c);
-uint16_t view_candidate(const struct core *c);
 
 /* rebuild.c: directories from what the members hold */
 void rebuild_start(struct core *c);
@@ -550,6 +562,7 @@ void deferred_add(struct deferred ***tail, link_id link, const struct core_msg *
 void deferred_free(struct deferred *d);
 void pool_dropped(struct core *c);
 void pool_count(struct core *c);
+void pool_tell_successor(struct core *c, const struct member *newcomer);
 void pool_rehome(struct core *c);
 void pool_moved(struct core *c);
 void pool_member_gone(struct core *c, uint16_t nid);
