@@ -5,6 +5,7 @@
 #include <linux/pseudo_fs.h>
 
 #include "dsm.h"
+#include "compat/compat.h"
 
 #define DSM_FS_MAGIC 0x64736d66
 
@@ -36,7 +37,7 @@ static int __init dsm_init(void)
 	if (IS_ERR(dsm_mount))
 		return PTR_ERR(dsm_mount);
 	err = -ENOMEM;
-	dsm_workqueue = alloc_workqueue("dsm", 0, 0);
+	dsm_workqueue = alloc_workqueue("dsm", WQ_PERCPU, 0);
 	if (!dsm_workqueue)
 		goto err_mount;
 	dsm_pin_init();

@@ -169,65 +169,69 @@ int dsm_page_upgrade(struct dsm_region *region, pgoff_t page)
 	return 0;
 }
 
-/* Removes the page; the caller has the folio, unlocked, and its last bytes. */
-static struct folio *dsm_page_remove(struct dsm_region *region, pgoff_t page)
+/* Without page faults: under the folio lock, which they may want. */
+static bool dsm_folio_copy_out(struct folio *folio, void __user *data)
+{
+	unsigned long left;
+	void *from;
+
+	from = kmap_local_folio(folio, 0);
+	pagefault_disable();
+	left = copy_to_user(data, from, PAGE_SIZE);
+	pagefault_enable();
+	kunmap_local(from);
+	return !left;
+}
+
+/*
+ * Removes the page, once its last bytes are at @data, if that is not NULL.
+ * Returns -EAGAIN when they could not be copied without a fault.
+ */
+static int dsm_page_remove(struct dsm_region *region, pgoff_t page, void __user *data)
 {
 	struct folio *folio = dsm_page_lock(region, page);
 	int err;
 
 	if (!folio)
-		return ERR_PTR(-ENOENT);
+		return -ENOENT;
 	dsm_folio_unmap(folio);
-	err = -EBUSY;
-	if (dsm_folio_busy(folio))
-		goto out;
-	err = generic_error_remove_folio(region->inode->i_mapping, folio);
-	if (err)
-		goto out;
-	folio_unlock(folio);
-	return folio;
-out:
-	dsm_page_unlock(folio);
-	if (err == -EBUSY)
+	if (dsm_folio_busy(folio)) {
 		dsm_count(region->node, DSM_BUSY);
-	return ERR_PTR(err);
+		err = -EBUSY;
+	} else if (data && !dsm_folio_copy_out(folio, data)) {
+		err = -EAGAIN;
+	} else {
+		err = generic_error_remove_folio(region->inode->i_mapping, folio);
+	}
+	dsm_page_unlock(folio);
+	return err;
 }
 
 int dsm_page_drop(struct dsm_region *region, pgoff_t page)
 {
-	struct folio *folio = dsm_page_remove(region, page);
+	int err = dsm_page_remove(region, page, NULL);
 
-	if (IS_ERR(folio))
-		return PTR_ERR(folio) == -ENOENT ? 0 : PTR_ERR(folio);
-	folio_clear_checked(folio);
-	folio_put(folio);
-	dsm_count(region->node, DSM_DROPS);
-	return 0;
+	if (!err)
+		dsm_count(region->node, DSM_DROPS);
+	return err == -ENOENT ? 0 : err;
 }
 
 int dsm_page_take(struct dsm_region *region, pgoff_t page, void __user *data)
 {
-	struct folio *folio = dsm_page_remove(region, page);
-	int err = 0;
-	void *from;
+	int tries, err;
 
-	if (IS_ERR(folio))
-		return PTR_ERR(folio);
-	from = kmap_local_folio(folio, 0);
-	if (copy_to_user(data, from, PAGE_SIZE))
-		err = -EFAULT;
-	kunmap_local(from);
-	if (!err) {
-		folio_clear_checked(folio);
-		dsm_count(region->node, DSM_TAKES);
-	} else if (!filemap_add_folio(region->inode->i_mapping, folio, page, GFP_KERNEL)) {
-		/* These were the only bytes: put them back as they were. */
-		folio_mark_uptodate(folio);
-		folio_unlock(folio);
-		dsm_request_granted(region, page, dsm_folio_state(folio));
+	/* What was faulted in may be gone again when it is used, but not for ever. */
+	for (tries = 0; tries < 8; tries++) {
+		err = dsm_page_remove(region, page, data);
+		if (err != -EAGAIN) {
+			if (!err)
+				dsm_count(region->node, DSM_TAKES);
+			return err;
+		}
+		if (fault_in_safe_writeable(data, PAGE_SIZE))
+			break;
 	}
-	folio_put(folio);
-	return err;
+	return -EFAULT;
 }
 
 int dsm_page_downgrade(struct dsm_region *region, pgoff_t page)

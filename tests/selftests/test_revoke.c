@@ -60,7 +60,9 @@ TEST_F(revoke, taking_a_page_gives_its_last_bytes)
 	EXPECT_STREQ("last words", bytes);
 	EXPECT_EQ('z', bytes[PAGE - 1]);
 	EXPECT_EQ(DSM_PAGE_INVALID, program_state(self->fd, 2, NULL));
+	/* Not there any more; the caller's memory is left alone. */
 	EXPECT_EQ(-ENOENT, agent_revoke(&self->agent, 2, DSM_REVOKE_TAKE, bytes));
+	EXPECT_STREQ("last words", bytes);
 }
 
 TEST_F(revoke, bytes_that_could_not_be_copied_out_stay)
