@@ -563,7 +563,6 @@ void deferred_free(struct deferred *d);
 void pool_dropped(struct core *c);
 void pool_count(struct core *c);
 void pool_tell_successor(struct core *c, const struct member *newcomer);
-void pool_tell_successor(struct core *c, const struct member *newcomer);
 void pool_rehome(struct core *c);
 void pool_moved(struct core *c);
 void pool_member_gone(struct core *c, uint16_t nid);
