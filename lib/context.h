@@ -124,6 +124,8 @@ int thread_op(struct dsm *ctx, struct client_req *req, struct client_rep *rep);
 
 /* map.c: a region's mapping. Under regions_lock. */
 int region_map(struct dsm *ctx, const char *name, struct dsm_region **ret);
+/* The number that the region of that name has now. -ENOENT. */
+int region_number(struct dsm *ctx, const char *name, uint16_t *ret);
 void region_unmap(struct dsm_region *r);
 /*
  * In a child of fork(), where it is not mapped: keep its addresses from being

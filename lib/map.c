@@ -75,6 +75,19 @@ static int put_under_pager(struct dsm_region *r)
 	return err ? err : session_ask_fd(&r->ctx->control, &req, r->uffd, &rep, NULL);
 }
 
+int region_number(struct dsm *ctx, const char *name, uint16_t *ret)
+{
+	struct client_req req = { .type = CLIENT_REGION_ATTACH, .flags = F_WRITE };
+	struct client_rep rep;
+	int err;
+
+	strcpy(req.name, name);
+	err = control_ask(ctx, &req, &rep);
+	if (!err)
+		*ret = (uint16_t)rep.val[0];
+	return err;
+}
+
 static int region_connect(struct dsm_region *r)
 {
 	struct client_req req = { .type = CLIENT_REGION_ATTACH, .flags = F_WRITE };

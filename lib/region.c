@@ -32,6 +32,24 @@ static int name_check(const char *name)
 	return len && len < CLIENT_NAME_MAX ? 0 : -EINVAL;
 }
 
+/*
+ * The region of that name may not be the one that was opened under it: it was
+ * deleted, here or elsewhere, and made again. What is left of the old one keeps its
+ * addresses, and SIGBUS, until it is closed.
+ */
+static struct dsm_region *region_known(dsm_t *ctx, const char *name)
+{
+	struct dsm_region *r = ctx->regions;
+	uint16_t number;
+
+	while (r && strcmp(r->name, name))
+		r = r->next;
+	if (!r || (!region_number(ctx, name, &number) && number == r->number))
+		return r;
+	r->name[0] = '\0';
+	return NULL;
+}
+
 int dsm_region_open(dsm_t *ctx, const char *name, dsm_region_t **ret)
 {
 	struct dsm_region *r;
@@ -40,8 +58,7 @@ int dsm_region_open(dsm_t *ctx, const char *name, dsm_region_t **ret)
 	if (!ctx || !ret || name_check(name))
 		return -EINVAL;
 	pthread_mutex_lock(&ctx->regions_lock);
-	for (r = ctx->regions; r && strcmp(r->name, name); r = r->next)
-		;
+	r = region_known(ctx, name);
 	if (r)
 		r->opened++;
 	else

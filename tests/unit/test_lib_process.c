@@ -169,6 +169,29 @@ static void closing_ends_the_agent_and_leaves_no_child(void **state)
 }
 
 /* Each of them finds no agent, and tries again right when the last one goes. */
+static void a_deleted_region_is_sigbus_where_it_is_mapped(void **state)
+{
+	dsm_region_t *old, *new, *other;
+
+	(void)state;
+	assert_int_equal(dsm_region_create(node[0], "meadow", 4 * PAGE, &old), 0);
+	*(char *)dsm_region_base(old) = 1;
+	assert_int_equal(dsm_region_delete(node[1], "meadow"), 0);
+	UNTIL(is_bus(dsm_region_base(old)));
+	assert_int_equal(dsm_region_open(node[0], "meadow", &new), -ENOENT);
+	assert_int_equal(dsm_region_create(node[1], "meadow", 8 * PAGE, &other), 0);
+	assert_int_equal(dsm_region_open(node[0], "meadow", &new), 0);
+	assert_int_equal(dsm_region_size(new), 8 * PAGE);
+	assert_int_equal(*(char *)dsm_region_base(new), 0);
+	*(char *)dsm_region_base(other) = 2;
+	assert_int_equal(*(char *)dsm_region_base(new), 2);
+	assert_true(is_bus(dsm_region_base(old)));
+	dsm_region_close(old);
+	dsm_region_close(new);
+	dsm_region_close(other);
+	assert_int_equal(dsm_region_delete(node[0], "meadow"), 0);
+}
+
 static void programs_that_start_together_share_one_agent(void **state)
 {
 	pid_t pid[12];
@@ -319,6 +342,7 @@ int main(void)
 		cmocka_unit_test(an_agent_dies_with_its_program),
 		cmocka_unit_test(an_agents_death_is_sigbus_and_errors),
 		cmocka_unit_test(closing_ends_the_agent_and_leaves_no_child),
+		cmocka_unit_test(a_deleted_region_is_sigbus_where_it_is_mapped),
 		cmocka_unit_test(programs_that_start_together_share_one_agent),
 		cmocka_unit_test(opening_says_what_is_wrong),
 		cmocka_unit_test(the_simple_interface_works),
