@@ -1,0 +1,333 @@
+// SPDX-License-Identifier: MIT
+#include "tests/unit/core_rig.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct rig rig;
+
+struct item {
+	unsigned int to;
+	struct core_event ev;
+	struct core_msg msg;
+	void *recs;
+	struct item *next;
+};
+
+struct wire {
+	unsigned int node[2];
+	link_id id[2];
+};
+
+static struct item *head, **tail = &head;
+static struct wire wires[64];
+static unsigned int nwires;
+static link_id accepted;
+
+static struct item *put(unsigned int to, uint32_t type)
+{
+	struct item *it = calloc(1, sizeof(*it));
+
+	if (!it)
+		abort();
+	it->to = to;
+	it->ev.type = type;
+	*tail = it;
+	tail = &it->next;
+	return it;
+}
+
+static void put_msg(unsigned int to, uint32_t type, const struct core_action *a)
+{
+	struct item *it = put(to, type);
+	size_t size = a->msg.nrecs * core_msg_rec_size(a->msg.type);
+
+	it->msg = a->msg;
+	it->ev.msg = &it->msg;
+	if (!size)
+		return;
+	it->recs = malloc(size);
+	if (!it->recs)
+		abort();
+	memcpy(it->recs, a->recs, size);
+	it->ev.recs = it->recs;
+}
+
+static void address(unsigned int i, struct core_addr *ret)
+{
+	memset(ret, 0, sizeof(*ret));
+	ret->ip[15] = (uint8_t)(i + 1);
+	ret->port = (uint16_t)(9900 + i);
+}
+
+static void do_connect(unsigned int from, const struct core_action *a)
+{
+	unsigned int to = a->addr.ip[15] - 1u;
+	struct wire *w;
+
+	if (to >= RIG_NODES || !rig.nodes[to].core || rig.nodes[to].cut || rig.nodes[from].cut) {
+		put(from, EV_LINK_DOWN)->ev.link = a->link;
+		return;
+	}
+	if (nwires == 64)
+		abort();
+	w = &wires[nwires++];
+	w->node[0] = from;
+	w->node[1] = to;
+	w->id[0] = a->link;
+	w->id[1] = accepted += 2;
+	for (int s = 0; s < 2; s++) {
+		struct item *it = put(w->node[s], EV_LINK_UP);
+
+		it->ev.link = w->id[s];
+		address(w->node[!s], &it->ev.addr);
+	}
+}
+
+static struct wire *wire_of(unsigned int node, link_id id, int *ret_side)
+{
+	for (unsigned int i = 0; i < nwires; i++)
+		for (int s = 0; s < 2; s++)
+			if (wires[i].node[s] == node && wires[i].id[s] == id) {
+				*ret_side = s;
+				return &wires[i];
+			}
+	return NULL;
+}
+
+static void do_send(unsigned int from, const struct core_action *a)
+{
+	int side;
+	struct wire *w = wire_of(from, a->link, &side);
+
+	if (!w || rig.nodes[from].cut || rig.nodes[w->node[!side]].cut)
+		return;
+	rig.sent[a->msg.type]++;
+	put_msg(w->node[!side], EV_MSG, a);
+	for (struct item *it = head; it; it = it->next)
+		if (!it->next)
+			it->ev.link = w->id[!side];
+}
+
+static void do_page(struct rig_node *n, const struct core_action *a)
+{
+	for (uint64_t p = a->key; p < a->key + a->count && p < RIG_PAGES; p++) {
+		if (a->type == ACT_INSTALL)
+			n->prot[p] = a->write ? PAGE_MODIFIED : PAGE_SHARED;
+		else if (a->type == ACT_UPGRADE)
+			n->prot[p] = PAGE_MODIFIED;
+		else if (a->type == ACT_FAIL)
+			n->failed[p] = a->err;
+		else if (a->type == ACT_STASH_DROP)
+			n->stash[p] = false;
+		else if (a->how == REVOKE_DOWNGRADE)
+			n->prot[p] = PAGE_SHARED;
+		else
+			n->prot[p] = PAGE_INVALID;
+		if (a->type == ACT_REVOKE && a->how == REVOKE_TAKE)
+			n->stash[p] = true;
+	}
+}
+
+static void carry_out(unsigned int i, const struct core_action *a)
+{
+	struct rig_node *n = &rig.nodes[i];
+	struct item *it;
+	int side;
+
+	switch (a->type) {
+	case ACT_SEND:
+		do_send(i, a);
+		break;
+	case ACT_CONNECT:
+		do_connect(i, a);
+		break;
+	case ACT_CLOSE: {
+		struct wire *w = wire_of(i, a->link, &side);
+
+		if (w)
+			put(w->node[!side], EV_LINK_DOWN)->ev.link = w->id[!side];
+		break;
+	}
+	case ACT_DATAGRAM:
+		for (unsigned int to = 0; to < RIG_NODES; to++) {
+			if (to == i || !rig.nodes[to].core || rig.nodes[to].cut || n->cut)
+				continue;
+			put_msg(to, EV_DATAGRAM, a);
+			for (it = head; it->next; it = it->next)
+				;
+			address(i, &it->ev.addr);
+		}
+		break;
+	case ACT_REVOKE:
+		it = put(i, EV_REVOKED);
+		it->ev.key = a->key;
+		it->ev.count = a->count;
+		do_page(n, a);
+		break;
+	case ACT_REPLY:
+		n->reply = a->reply;
+		n->replies++;
+		break;
+	case ACT_STATE:
+		n->state = a->state;
+		break;
+	case ACT_LOG:
+		n->logs++;
+		snprintf(n->log, sizeof(n->log), "%s", a->text);
+		break;
+	case ACT_INSTALL:
+	case ACT_UPGRADE:
+	case ACT_FAIL:
+	case ACT_STASH_DROP:
+		do_page(n, a);
+		break;
+	}
+}
+
+static void step(unsigned int i, struct core_event *ev)
+{
+	const struct core_action *a;
+	size_t n;
+
+	if (!rig.nodes[i].core)
+		return;
+	ev->now_us = rig.now;
+	core_step(rig.nodes[i].core, ev);
+	a = core_actions(rig.nodes[i].core, &n);
+	for (size_t k = 0; k < n; k++)
+		carry_out(i, &a[k]);
+}
+
+static void drain(void)
+{
+	struct item *it;
+
+	while ((it = head)) {
+		head = it->next;
+		if (!head)
+			tail = &head;
+		if (!rig.nodes[it->to].cut)
+			step(it->to, &it->ev);
+		free(it->recs);
+		free(it);
+	}
+}
+
+void rig_pass(uint64_t us)
+{
+	uint64_t end = rig.now + us;
+
+	drain();
+	for (;;) {
+		uint64_t next = UINT64_MAX;
+		unsigned int who = 0;
+
+		for (unsigned int i = 0; i < RIG_NODES; i++) {
+			uint64_t due = rig.nodes[i].core && !rig.nodes[i].cut ? core_deadline(rig.nodes[i].core) : UINT64_MAX;
+
+			if (due < next) {
+				next = due;
+				who = i;
+			}
+		}
+		if (next > end)
+			break;
+		rig.now = next > rig.now ? next : rig.now;
+		step(who, &(struct core_event){ .type = EV_TICK });
+		drain();
+	}
+	rig.now = end;
+}
+
+void rig_add(unsigned int i, uint64_t chunks)
+{
+	struct rig_node *n = &rig.nodes[i];
+	struct core_config cfg = { .uid = 100 + i, .weight = 1 + i, .cluster = "rig", .port = (uint16_t)(9900 + i),
+				   .chunks = chunks, .dead_ms = 100, .elect_ms = 20, .touch_pages = 4, .prefetch_pages = 1,
+				   .region_size = RIG_PAGES * 4096, .lock_words = n->words,
+				   .lock_stride = sizeof(n->words[0]), .nlock_words = RIG_WORDS };
+
+	memset(n, 0, sizeof(*n));
+	for (int p = 0; p < RIG_PAGES; p++)
+		n->failed[p] = -1;
+	n->core = core_new(&cfg, rig.now);
+	step(i, &(struct core_event){ .type = EV_TICK });
+	rig_pass(200000);
+}
+
+void rig_start(unsigned int n, uint64_t chunks)
+{
+	memset(&rig, 0, sizeof(rig));
+	rig.now = 1000000;
+	nwires = 0;
+	accepted = 0;
+	for (unsigned int i = 0; i < n; i++)
+		rig_add(i, chunks);
+}
+
+void rig_stop(void)
+{
+	for (unsigned int i = 0; i < RIG_NODES; i++) {
+		core_free(rig.nodes[i].core);
+		rig.nodes[i].core = NULL;
+	}
+	drain();
+}
+
+void rig_fault(unsigned int i, uint64_t page, bool write)
+{
+	step(i, &(struct core_event){ .type = EV_FAULT, .key = page, .count = 1, .write = write });
+	rig_pass(1000);
+}
+
+static struct core_reply ask(unsigned int i, struct core_creq *req)
+{
+	struct rig_node *n = &rig.nodes[i];
+	unsigned int before = n->replies;
+
+	req->ticket = 7;
+	req->timeout_us = CORE_NO_TIMEOUT;
+	step(i, &(struct core_event){ .type = EV_CLIENT, .req = req });
+	rig_pass(1000);
+	if (n->replies == before)
+		return (struct core_reply){ .err = -1 };
+	return n->reply;
+}
+
+struct core_reply rig_ask(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint64_t key, uint64_t count)
+{
+	struct core_creq req = { .client = client, .op = op, .key = key, .count = count, .id = id };
+
+	return ask(i, &req);
+}
+
+struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint32_t flags)
+{
+	struct core_creq req = { .client = client, .op = op, .id = id, .flags = flags };
+
+	return ask(i, &req);
+}
+
+void rig_client_gone(unsigned int i, uint32_t client)
+{
+	step(i, &(struct core_event){ .type = EV_CLIENT_GONE, .client = client });
+	rig_pass(1000);
+}
+
+void rig_leave(unsigned int i)
+{
+	step(i, &(struct core_event){ .type = EV_LEAVE });
+	rig_pass(50000);
+}
+
+void rig_kill(unsigned int i)
+{
+	rig.nodes[i].cut = true;
+	for (unsigned int w = 0; w < nwires; w++)
+		for (int s = 0; s < 2; s++)
+			if (wires[w].node[s] == i)
+				put(wires[w].node[!s], EV_LINK_DOWN)->ev.link = wires[w].id[!s];
+	rig_pass(500000);
+}

@@ -1,0 +1,52 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A few cores wired to each other without delay or loss: for tests that say
+ * exactly what happens, step by step. tests/sim/ is for everything else.
+ */
+#ifndef DSM_TESTS_CORE_RIG_H
+#define DSM_TESTS_CORE_RIG_H
+
+#include "agent/core/core.h"
+#include "agent/core/lock_word.h"
+
+#define RIG_NODES 3
+#define RIG_PAGES 64
+#define RIG_WORDS 8
+
+struct rig_node {
+	struct core *core;
+	uint8_t prot[RIG_PAGES]; /* enum page_state */
+	bool stash[RIG_PAGES];
+	int failed[RIG_PAGES]; /* last ACT_FAIL, -1: none */
+	_Atomic uint32_t words[RIG_WORDS];
+	struct core_reply reply; /* the last one */
+	unsigned int replies;
+	unsigned int logs;
+	char log[256]; /* the last line */
+	uint32_t state;
+	bool cut; /* hears and says nothing */
+};
+
+struct rig {
+	struct rig_node nodes[RIG_NODES];
+	uint64_t now;
+	unsigned int sent[MSG_TYPES]; /* messages by type */
+};
+
+extern struct rig rig;
+
+/* Makes a cluster of @n nodes with @chunks each; node i has id i + 1. */
+void rig_start(unsigned int n, uint64_t chunks);
+void rig_add(unsigned int i, uint64_t chunks);
+void rig_stop(void);
+/* Lets @us pass, with everything that falls due meanwhile. */
+void rig_pass(uint64_t us);
+void rig_fault(unsigned int i, uint64_t page, bool write);
+/* A client of the node asks; returns its reply, or one with err -1 when none came. */
+struct core_reply rig_ask(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint64_t key, uint64_t count);
+struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint32_t flags);
+void rig_client_gone(unsigned int i, uint32_t client);
+void rig_leave(unsigned int i);
+void rig_kill(unsigned int i);
+
+#endif
