@@ -15,8 +15,8 @@
 #include <stdint.h>
 
 #define CLIENT_PROTO_VERSION 1u
-#define CLIENT_NAME_MAX 32
-#define CLIENT_PACKET_MAX 65536 /* bytes of one reply packet, header included */
+#define CLIENT_NAME_MAX	     32
+#define CLIENT_PACKET_MAX    65536 /* bytes of one reply packet, header included */
 
 enum client_type {
 	/*
@@ -45,21 +45,25 @@ enum client_type {
 	/* Payload: a text command ("status", "node list", ...). Replies: JSON text in pieces; the last has CLIENT_LAST. "events" goes on until the session closes. */
 	CLIENT_QUERY = 8,
 	CLIENT_LOG_LEVEL = 9, /* arg: 0 debug .. 3 error */
-	CLIENT_LEAVE = 10,    /* agent leaves the cluster and ends (a private agent at dsm_finalize, dsm node leave). Reply when out. */
+	CLIENT_LEAVE =
+		10, /* agent leaves the cluster and ends (a private agent at dsm_finalize, dsm node leave). Reply when out. */
 };
 
 enum hello_flags {
-	HELLO_PROGRAM = 1, /* the first session of a program: counts as a participant of barriers of all nodes */
-	HELLO_THREAD = 2,  /* a further session of it; key: client number of the first */
-	HELLO_ADMIN = 4,   /* the command line */
-	HELLO_OWNER = 8,   /* the agent was started for this program: it leaves and ends when this session ends */
+	HELLO_PROGRAM =
+		1, /* the first session of a program: counts as a participant of barriers of all nodes */
+	HELLO_THREAD = 2, /* a further session of it; key: client number of the first */
+	HELLO_ADMIN = 4,  /* the command line */
+	HELLO_OWNER =
+		8, /* the agent was started for this program: it leaves and ends when this session ends */
 };
 
 enum client_pager { CLIENT_PAGER_KMOD = 1, CLIENT_PAGER_UFFD = 2 };
 
 enum client_list {
-	LIST_LOCAL_PAGES = 1,  /* struct client_page: pages held or homed here */
-	LIST_GLOBAL_PAGES = 2, /* struct client_extent: everything allocated that this node knows (asked of the master) */
+	LIST_LOCAL_PAGES = 1, /* struct client_page: pages held or homed here */
+	LIST_GLOBAL_PAGES =
+		2, /* struct client_extent: everything allocated that this node knows (asked of the master) */
 };
 
 struct client_req {
@@ -84,7 +88,7 @@ struct client_rep {
 	uint32_t type;
 	uint32_t flags;
 	uint64_t ticket;
-	int32_t err; /* 0 or a positive errno */
+	int32_t err;	 /* 0 or a positive errno */
 	uint32_t length; /* bytes of payload that follow */
 	uint64_t val[6];
 };

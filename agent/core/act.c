@@ -79,7 +79,8 @@ void act_log(struct core *c, int level, const char *fmt, ...)
 	a->text = act_copy(c, text, strlen(text) + 1);
 }
 
-struct core_action *act_answer(struct core *c, uint32_t client, uint32_t op, uint64_t ticket, int err)
+struct core_action *act_answer(struct core *c, uint32_t client, uint32_t op, uint64_t ticket,
+			       int err)
 {
 	struct core_action *a = act_add(c, ACT_REPLY);
 
@@ -101,16 +102,16 @@ static bool run_has(uint64_t first, uint32_t count, page_key key)
 }
 
 /* May the page's action join this earlier one? */
-static bool act_joins(const struct core_action *a, uint32_t type, page_key key, bool write, uint8_t src,
-		      uint32_t first_page, uint8_t how, int err)
+static bool act_joins(const struct core_action *a, uint32_t type, page_key key, bool write,
+		      uint8_t src, uint32_t first_page, uint8_t how, int err)
 {
-	return a->type == type && a->write == write && a->src == src && a->how == how && a->err == err &&
-	       a->key + a->count == key && a->count < CORE_MSG_PAGES &&
+	return a->type == type && a->write == write && a->src == src && a->how == how &&
+	       a->err == err && a->key + a->count == key && a->count < CORE_MSG_PAGES &&
 	       (src != DATA_MSG || a->first_page + a->count == first_page);
 }
 
-void act_page(struct core *c, uint32_t type, page_key key, bool write, uint8_t src, uint32_t first_page,
-	      uint8_t how, int err)
+void act_page(struct core *c, uint32_t type, page_key key, bool write, uint8_t src,
+	      uint32_t first_page, uint8_t how, int err)
 {
 	struct core_action *a;
 
@@ -121,7 +122,8 @@ void act_page(struct core *c, uint32_t type, page_key key, bool write, uint8_t s
 			return;
 		}
 		/* Never step over anything else said about this page. */
-		if (a->type == ACT_SEND ? run_has(a->msg.key, a->msg.count, key) : run_has(a->key, a->count, key))
+		if (a->type == ACT_SEND ? run_has(a->msg.key, a->msg.count, key)
+					: run_has(a->key, a->count, key))
 			break;
 	}
 	a = act_add(c, type);
@@ -213,13 +215,15 @@ void msg_send_recs(struct core *c, uint16_t nid, struct core_msg *m, const void 
 	}
 }
 
-static bool msg_joins(const struct core_action *a, link_id link, const struct core_msg *m, uint8_t src)
+static bool msg_joins(const struct core_action *a, link_id link, const struct core_msg *m,
+		      uint8_t src)
 {
 	const struct core_msg *o = &a->msg;
 
-	return a->type == ACT_SEND && a->link == link && a->src == src && o->type == m->type && o->flags == m->flags &&
-	       o->nid == m->nid && o->nid2 == m->nid2 && o->ver == m->ver && o->arg == m->arg && o->a == m->a &&
-	       o->b == m->b && o->key + o->count == m->key && o->count + m->count <= CORE_MSG_PAGES;
+	return a->type == ACT_SEND && a->link == link && a->src == src && o->type == m->type &&
+	       o->flags == m->flags && o->nid == m->nid && o->nid2 == m->nid2 && o->ver == m->ver &&
+	       o->arg == m->arg && o->a == m->a && o->b == m->b && o->key + o->count == m->key &&
+	       o->count + m->count <= CORE_MSG_PAGES;
 }
 
 void msg_send_page(struct core *c, uint16_t nid, const struct core_msg *m, uint8_t src)
@@ -240,8 +244,9 @@ void msg_send_page(struct core *c, uint16_t nid, const struct core_msg *m, uint8
 			a->msg.count += m->count;
 			return;
 		}
-		if (a->type == ACT_SEND ? run_has(a->msg.key, a->msg.count, m->key) || run_has(m->key, m->count, a->msg.key) :
-					  run_has(a->key, a->count, m->key))
+		if (a->type == ACT_SEND ? run_has(a->msg.key, a->msg.count, m->key) ||
+						  run_has(m->key, m->count, a->msg.key)
+					: run_has(a->key, a->count, m->key))
 			break;
 	}
 	a = act_add(c, ACT_SEND);

@@ -61,8 +61,8 @@ static bool stands_in(struct core *c, const struct core_msg *m)
 {
 	struct member *master = member_find(c, c->master);
 
-	return c->state == CORE_MEMBER && (m->flags & F_RESUME) && m->nid == c->master && master && !master->link &&
-	       master->rec.uid != m->a && view_candidate(c) == c->nid;
+	return c->state == CORE_MEMBER && (m->flags & F_RESUME) && m->nid == c->master && master &&
+	       !master->link && master->rec.uid != m->a && view_candidate(c) == c->nid;
 }
 
 void admit_on_join(struct core *c, struct link *l, const struct core_msg *m)
@@ -126,7 +126,8 @@ static uint16_t admit_nid(struct core *c)
 /* A view change is under way or must come: whoever is let in now might not be heard of by all. */
 static bool not_now(const struct core *c)
 {
-	return c->frozen || c->proposing || c->leaving || (view_must_wait(c) && !stands_in_for_master(c));
+	return c->frozen || c->proposing || c->leaving ||
+	       (view_must_wait(c) && !stands_in_for_master(c));
 }
 
 void admit_next(struct core *c)
@@ -211,8 +212,10 @@ void admit_on_ready(struct core *c, struct link *l)
 		m->rec.state = MEMBER_ACTIVE;
 		m->resumes = false;
 		act_log(c, 1, "node %u is back", m->rec.nid);
-		admit_send_table(c, m->rec.nid); /* a member again: it takes part in the view change */
-		c->taking_over = !is_master(c);	 /* which the master of before, back without its tables, must accept */
+		admit_send_table(c,
+				 m->rec.nid); /* a member again: it takes part in the view change */
+		c->taking_over = !is_master(
+			c); /* which the master of before, back without its tables, must accept */
 		view_propose(c, "a node took its place again");
 		return;
 	}
@@ -273,7 +276,8 @@ void admit_tick(struct core *c)
 	struct member *m = member_find(c, c->admitting);
 
 	if (c->admitting && m && c->now - c->admit_since > 2 * c->cfg.dead_ms * MS) {
-		act_log(c, 2, "node %u asked to join but did not reach all members in time", c->admitting);
+		act_log(c, 2, "node %u asked to join but did not reach all members in time",
+			c->admitting);
 		link_close(c, m->link);
 		admit_link_lost(c, 0);
 	}

@@ -59,7 +59,8 @@ void asked_freed(struct core *c, uint64_t first, uint64_t end)
 	for (size_t i = 0; map_next(&c->asked, &i, &ticket, &v);) {
 		struct asked *a = v;
 
-		if (a->msg.type == MSG_EXTENT_REQUEST && a->msg.arg == EXTENT_RELEASE && a->msg.key >= first && a->msg.key < end)
+		if (a->msg.type == MSG_EXTENT_REQUEST && a->msg.arg == EXTENT_RELEASE &&
+		    a->msg.key >= first && a->msg.key < end)
 			a->freed = true;
 	}
 }
@@ -97,7 +98,10 @@ void asked_on_extents(struct core *c, const struct core_msg *m, const struct rec
 	if (!a)
 		return;
 	if (a->op == OP_PAGE_QUERY && a->client && !m->arg) {
-		struct core_creq again = { .client = a->client, .op = a->op, .ticket = a->client_ticket, .key = a->msg.key };
+		struct core_creq again = { .client = a->client,
+					   .op = a->op,
+					   .ticket = a->client_ticket,
+					   .key = a->msg.key };
 
 		/* Its home is known now. */
 		if (extent_find(c, again.key)) {
@@ -115,12 +119,15 @@ void asked_on_extents(struct core *c, const struct core_msg *m, const struct rec
 			val[3] = recs[0].flags;
 		}
 		if (m->arg == ENOMEM)
-			act_log(c, 2, "the pool of donated memory is exhausted: an allocation failed");
+			act_log(c, 2,
+				"the pool of donated memory is exhausted: an allocation failed");
 		asked_answer(c, a, (int)m->arg, val, 4);
 	} else {
 		if (m->arg == ENOMEM && !c->exhausted_logged) {
 			c->exhausted_logged = true;
-			act_log(c, 3, "the pool of donated memory is exhausted: first touches give SIGBUS");
+			act_log(c, 3,
+				"the pool of donated memory is exhausted: first touches give "
+				"SIGBUS");
 		}
 		request_extent_known(c, a->msg.key, a->msg.count, (int)m->arg);
 	}

@@ -111,7 +111,8 @@ static struct barrier *barrier_get(struct core *c, uint32_t id)
 	return b;
 }
 
-static void send_release(struct core *c, struct barrier *b, uint16_t nid, uint64_t ticket, uint32_t gen, int err)
+static void send_release(struct core *c, struct barrier *b, uint16_t nid, uint64_t ticket,
+			 uint32_t gen, int err)
 {
 	struct core_msg m = msg_new(c, MSG_BARRIER_RELEASE);
 
@@ -146,7 +147,8 @@ static bool complete(const struct core *c, const struct barrier *b)
 	if (b->count)
 		return arrivals(b) >= b->count;
 	for (size_t i = 0; i < c->nmembers; i++)
-		if (c->members[i]->rec.state == MEMBER_ACTIVE && !arrived(b, c->members[i]->rec.nid))
+		if (c->members[i]->rec.state == MEMBER_ACTIVE &&
+		    !arrived(b, c->members[i]->rec.nid))
 			return false;
 	return true;
 }

@@ -79,8 +79,8 @@ static bool range_ok(const struct core *c, const struct core_creq *req)
 {
 	const struct rec_region *r = region_find(c, PAGE_KEY_REGION(req->key));
 
-	return r && PAGE_KEY_PAGE(req->key) < r->size / 4096 && req->count && req->count < UINT32_MAX &&
-	       PAGE_KEY_PAGE(req->key) + req->count <= r->size / 4096;
+	return r && PAGE_KEY_PAGE(req->key) < r->size / 4096 && req->count &&
+	       req->count < UINT32_MAX && PAGE_KEY_PAGE(req->key) + req->count <= r->size / 4096;
 }
 
 static int check(const struct core *c, const struct core_creq *req)
@@ -113,7 +113,8 @@ static int check(const struct core *c, const struct core_creq *req)
 
 void client_request(struct core *c, const struct core_creq *req)
 {
-	int err = c->leaving && req->op != OP_UNLOCK && req->op != OP_RWUNLOCK ? ESHUTDOWN : check(c, req);
+	int err = c->leaving && req->op != OP_UNLOCK && req->op != OP_RWUNLOCK ? ESHUTDOWN
+									       : check(c, req);
 
 	if (err) {
 		if (req->op != OP_PREFETCH)

@@ -290,7 +290,8 @@ static void on_member_msg(struct core *c, link_id link, const struct core_msg *m
 		return;
 #endif
 	}
-	if (m->epoch > c->epoch || !member_find(c, m->src) || (c->state == CORE_JOINING && m->type != MSG_REGION_UPDATE)) {
+	if (m->epoch > c->epoch || !member_find(c, m->src) ||
+	    (c->state == CORE_JOINING && m->type != MSG_REGION_UPDATE)) {
 		if (m->type != MSG_PAGE_DATA)
 			deferred_add(&c->early_tail, link, m, recs);
 		else
@@ -323,7 +324,8 @@ static void flush_early(struct core *c)
 }
 
 /* A member hears of a newcomer. */
-static void on_table(struct core *c, struct link *l, const struct core_msg *m, const struct rec_member *recs)
+static void on_table(struct core *c, struct link *l, const struct core_msg *m,
+		     const struct rec_member *recs)
 {
 	struct core_msg ack = msg_new(c, MSG_TABLE_ACK);
 
@@ -397,7 +399,8 @@ static bool on_open_msg(struct core *c, struct link *l, const struct core_event 
 	}
 }
 
-static void on_control_msg(struct core *c, struct link *l, const struct core_msg *m, const void *recs)
+static void on_control_msg(struct core *c, struct link *l, const struct core_msg *m,
+			   const void *recs)
 {
 	switch (m->type) {
 	case MSG_HEARTBEAT:
@@ -514,7 +517,9 @@ static void run_to_self(struct core *c)
 
 static void first_step(struct core *c)
 {
-	struct rec_region r = { .size = c->cfg.region_size, .base = c->cfg.region_base, .name = "default" };
+	struct rec_region r = { .size = c->cfg.region_size,
+				.base = c->cfg.region_base,
+				.name = "default" };
 
 	c->started = true;
 	region_learn(c, &r);

@@ -31,22 +31,25 @@ enum page_state {
 };
 
 struct core_config {
-	uint64_t uid;	 /* random, not 0, new at each start */
-	uint64_t weight; /* when the agent started, any clock that all nodes nearly share (wall clock, µs) */
+	uint64_t uid; /* random, not 0, new at each start */
+	uint64_t
+		weight; /* when the agent started, any clock that all nodes nearly share (wall clock, µs) */
 	char cluster[CORE_NAME_MAX]; /* name: only equals find each other */
 	uint16_t port;		     /* TCP port peers can reach us at */
 	uint64_t chunks;	     /* 4 KiB chunks donated to the pool */
 	uint32_t dead_ms;	     /* a node not heard for so long is dead; default 1500 */
-	uint32_t elect_ms;	     /* how long to look for others before founding a cluster; default 150 */
-	uint32_t hold_us;	     /* a granted page is ours at least so long; default 50 */
-	uint32_t touch_pages;	     /* pages given by one first touch, at most; default 16 */
-	uint32_t prefetch_pages;     /* most pages asked for with a miss that looks sequential; default 32; 1: none */
-	bool found_at_once;	     /* do not look for others first: found a cluster now */
+	uint32_t elect_ms; /* how long to look for others before founding a cluster; default 150 */
+	uint32_t hold_us;  /* a granted page is ours at least so long; default 50 */
+	uint32_t touch_pages; /* pages given by one first touch, at most; default 16 */
+	uint32_t
+		prefetch_pages; /* most pages asked for with a miss that looks sequential; default 32; 1: none */
+	bool found_at_once;	       /* do not look for others first: found a cluster now */
 	const struct core_addr *seeds; /* --join addresses, may be NULL */
 	size_t nseeds;
 	uint64_t region_base; /* address of the default region in programs */
 	uint64_t region_size; /* bytes */
-	_Atomic uint32_t *lock_words; /* nlock_words words at a stride of lock_stride bytes, zeroed; may be NULL: no fast path */
+	_Atomic uint32_t *
+		lock_words; /* nlock_words words at a stride of lock_stride bytes, zeroed; may be NULL: no fast path */
 	size_t lock_stride;
 	uint32_t nlock_words;
 	/* A restarted agent: what the module kept (see core_resume_page() too). 0: none. */
@@ -71,30 +74,32 @@ enum core_event_type {
 };
 
 enum client_op {
-	OP_LOCK = 1,	/* id, timeout_us, F_TRY in flags. Reply: val[0] slot (UINT32_MAX: none), err EOWNERDEAD: held, but see */
-	OP_UNLOCK,	/* id */
-	OP_RWLOCK,	/* id, F_WRITE: writer, timeout_us, F_TRY */
-	OP_RWUNLOCK,	/* id, F_WRITE */
-	OP_BARRIER,	/* id, count (0: all nodes), timeout_us */
-	OP_ALLOC,	/* key (region), count pages. Reply: val[0] key */
-	OP_ALLOC_AT,	/* key, count. Reply: val[0] key */
-	OP_FREE,	/* key */
-	OP_LOOKUP,	/* key: is it allocated? Reply: val[0] extent key, val[1] count, val[2] home, val[3] flags; ENOENT */
-	OP_REGION_OPEN, /* name. Reply: val[0] region, val[1] size, val[2] base */
+	OP_LOCK =
+		1, /* id, timeout_us, F_TRY in flags. Reply: val[0] slot (UINT32_MAX: none), err EOWNERDEAD: held, but see */
+	OP_UNLOCK, /* id */
+	OP_RWLOCK, /* id, F_WRITE: writer, timeout_us, F_TRY */
+	OP_RWUNLOCK, /* id, F_WRITE */
+	OP_BARRIER,  /* id, count (0: all nodes), timeout_us */
+	OP_ALLOC,    /* key (region), count pages. Reply: val[0] key */
+	OP_ALLOC_AT, /* key, count. Reply: val[0] key */
+	OP_FREE,     /* key */
+	OP_LOOKUP, /* key: is it allocated? Reply: val[0] extent key, val[1] count, val[2] home, val[3] flags; ENOENT */
+	OP_REGION_OPEN,	  /* name. Reply: val[0] region, val[1] size, val[2] base */
 	OP_REGION_CREATE, /* name, count: bytes. Reply: the same */
 	OP_REGION_DELETE, /* name */
-	OP_PAGE_QUERY,	/* key. Reply: val[0] local state, val[1] owner nid (the home where nobody owns it), val[2] version, val[3] sharers, val[4] home nid, val[5] directory state */
-	OP_PREFETCH,	/* key, count, F_WRITE: no reply */
-	OP_WAIT,	/* key, timeout_us: two replies: first err 0 val[0] 0 "armed", then val[0] 1 "page left or somebody woke", or ETIMEDOUT */
-	OP_WAKE,	/* key: wakes this node's waiters. Reply: val[0] how many */
-	OP_READY,	/* reply when this node is a member of a cluster; timeout_us */
+	OP_PAGE_QUERY, /* key. Reply: val[0] local state, val[1] owner nid (the home where nobody owns it), val[2] version, val[3] sharers, val[4] home nid, val[5] directory state */
+	OP_PREFETCH,   /* key, count, F_WRITE: no reply */
+	OP_WAIT, /* key, timeout_us: two replies: first err 0 val[0] 0 "armed", then val[0] 1 "page left or somebody woke", or ETIMEDOUT */
+	OP_WAKE, /* key: wakes this node's waiters. Reply: val[0] how many */
+	OP_READY, /* reply when this node is a member of a cluster; timeout_us */
 };
 
 #define CORE_NO_TIMEOUT UINT64_MAX
 
 struct core_creq {
-	uint32_t client; /* 1..65534: a session of a program, one request at a time on it; also the holder number in lock words */
-	uint32_t op;	 /* enum client_op */
+	uint32_t
+		client; /* 1..65534: a session of a program, one request at a time on it; also the holder number in lock words */
+	uint32_t op;	/* enum client_op */
 	uint64_t ticket; /* returned in the reply */
 	uint64_t key;
 	uint64_t count;
@@ -105,7 +110,7 @@ struct core_creq {
 };
 
 struct core_event {
-	uint32_t type;	/* enum core_event_type */
+	uint32_t type; /* enum core_event_type */
 	link_id link;
 	uint64_t now_us; /* monotonic; every event carries it, never less than before */
 	const struct core_msg *msg;
@@ -119,13 +124,13 @@ struct core_event {
 };
 
 enum core_action_type {
-	ACT_SEND = 1,	/* link, msg (+recs); PAGE_DATA: bytes from enum data_src */
-	ACT_CONNECT,	/* link, addr: dial; answer EV_LINK_UP or EV_LINK_DOWN, in bounded time */
-	ACT_CLOSE,	/* link: no further event for it */
-	ACT_DATAGRAM,	/* msg (+recs); addr all zero: broadcast, else to addr */
-	ACT_INSTALL,	/* key, count, write, src: publish pages; faults on them are answered */
-	ACT_UPGRADE,	/* key, count: shared to modified; faults on them are answered */
-	ACT_REVOKE,	/* key, count, how: enum revoke_how; answer EV_REVOKED for the same run, at once or later */
+	ACT_SEND = 1, /* link, msg (+recs); PAGE_DATA: bytes from enum data_src */
+	ACT_CONNECT,  /* link, addr: dial; answer EV_LINK_UP or EV_LINK_DOWN, in bounded time */
+	ACT_CLOSE,    /* link: no further event for it */
+	ACT_DATAGRAM, /* msg (+recs); addr all zero: broadcast, else to addr */
+	ACT_INSTALL,  /* key, count, write, src: publish pages; faults on them are answered */
+	ACT_UPGRADE,  /* key, count: shared to modified; faults on them are answered */
+	ACT_REVOKE, /* key, count, how: enum revoke_how; answer EV_REVOKED for the same run, at once or later */
 	ACT_FAIL,	/* key, count, err: faults on them end in SIGBUS */
 	ACT_STASH_DROP, /* key, count: free the bytes kept by REVOKE_TAKE */
 	ACT_REPLY,	/* reply to a client */
@@ -138,10 +143,10 @@ enum core_action_type {
 
 enum data_src {
 	DATA_NONE = 0,
-	DATA_MSG,   /* the bytes that came with the message of this step's event; first_page into it */
+	DATA_MSG, /* the bytes that came with the message of this step's event; first_page into it */
 	DATA_ZERO,
 	DATA_STASH, /* what REVOKE_TAKE kept; it stays kept after ACT_SEND, ACT_INSTALL from it frees it */
-	DATA_PAGE,  /* the page as it is, present at this node */
+	DATA_PAGE, /* the page as it is, present at this node */
 };
 
 enum revoke_how {
@@ -155,7 +160,7 @@ enum core_state {
 	CORE_JOINING,
 	CORE_MEMBER,
 	CORE_LEAVING,
-	CORE_OUT,     /* left cleanly */
+	CORE_OUT, /* left cleanly */
 	CORE_EVICTED, /* the cluster went on without us: all pages are lost here; the core seeks anew by itself */
 };
 
@@ -218,14 +223,15 @@ uint64_t core_deadline(const struct core *c);
 
 struct core_stats {
 	uint64_t read_faults, write_faults, prefetches;
-	uint64_t pages_in, pages_out;	/* with data */
+	uint64_t pages_in, pages_out; /* with data */
 	uint64_t invalidations, downgrades;
-	uint64_t upgrades;		/* write rights got without data */
-	uint64_t lock_local, lock_remote; /* slow-path grants: token was here / came from elsewhere */
+	uint64_t upgrades; /* write rights got without data */
+	uint64_t lock_local,
+		lock_remote; /* slow-path grants: token was here / came from elsewhere */
 	uint64_t barriers;
 	uint64_t pages_lost;
-	uint64_t messages_old;		/* dropped: older epoch */
-	uint64_t messages_bad;		/* dropped: made no sense here */
+	uint64_t messages_old; /* dropped: older epoch */
+	uint64_t messages_bad; /* dropped: made no sense here */
 	uint64_t view_changes;
 };
 
@@ -235,16 +241,17 @@ struct core_info {
 	uint64_t cluster;
 	uint16_t nid, master;
 	uint32_t members; /* active or leaving */
-	uint64_t chunks_total, chunks_used; /* pool; known at the master, elsewhere as of its last word */
+	uint64_t chunks_total,
+		chunks_used; /* pool; known at the master, elsewhere as of its last word */
 	bool rebuilding;
 };
 
 struct core_lock_info {
 	uint32_t id;
 	bool rw;
-	bool here;	  /* this node has the token */
-	uint32_t holder;  /* client, 0: free */
-	uint32_t waiters; /* here */
+	bool here;	    /* this node has the token */
+	uint32_t holder;    /* client, 0: free */
+	uint32_t waiters;   /* here */
 	uint16_t token_nid; /* known at the master, else 0 */
 };
 
@@ -257,23 +264,29 @@ struct core_barrier_info {
 struct core_page_info {
 	page_key key;
 	uint32_t ver;
-	uint8_t state;	/* enum page_state, here */
-	uint8_t dir_state; /* at the home: enum page_state, else 0 */
+	uint8_t state;	      /* enum page_state, here */
+	uint8_t dir_state;    /* at the home: enum page_state, else 0 */
 	uint16_t home, owner; /* owner: at the home only, else 0 */
-	uint32_t sharers; /* at the home only */
+	uint32_t sharers;     /* at the home only */
 	bool lost, busy;
 };
 
 void core_stats_get(const struct core *c, struct core_stats *ret);
 void core_info_get(const struct core *c, struct core_info *ret);
 /* Iterators: each calls fn for every item, in a stable order. */
-void core_each_member(const struct core *c, void (*fn)(void *ctx, const struct rec_member *m, bool link_up), void *ctx);
-void core_each_region(const struct core *c, void (*fn)(void *ctx, const struct rec_region *r), void *ctx);
-void core_each_extent(const struct core *c, void (*fn)(void *ctx, const struct rec_extent *e), void *ctx);
-void core_each_lock(const struct core *c, void (*fn)(void *ctx, const struct core_lock_info *l), void *ctx);
-void core_each_barrier(const struct core *c, void (*fn)(void *ctx, const struct core_barrier_info *b), void *ctx);
+void core_each_member(const struct core *c,
+		      void (*fn)(void *ctx, const struct rec_member *m, bool link_up), void *ctx);
+void core_each_region(const struct core *c, void (*fn)(void *ctx, const struct rec_region *r),
+		      void *ctx);
+void core_each_extent(const struct core *c, void (*fn)(void *ctx, const struct rec_extent *e),
+		      void *ctx);
+void core_each_lock(const struct core *c, void (*fn)(void *ctx, const struct core_lock_info *l),
+		    void *ctx);
+void core_each_barrier(const struct core *c,
+		       void (*fn)(void *ctx, const struct core_barrier_info *b), void *ctx);
 /* Pages known at this node (held, or homed here). */
-void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct core_page_info *p), void *ctx);
+void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct core_page_info *p),
+		    void *ctx);
 /* -ENOENT: never heard of it here. */
 int core_page_get(const struct core *c, page_key key, struct core_page_info *ret);
 /* Bytes of metadata the core keeps for pages, and for how many pages. */

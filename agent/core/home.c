@@ -45,8 +45,8 @@ struct asker {
 	uint32_t tag;
 };
 
-static void tell(struct core *c, uint16_t nid, uint16_t type, uint16_t flags, page_key key, uint32_t ver, uint32_t arg,
-		 uint16_t about, uint32_t tag)
+static void tell(struct core *c, uint16_t nid, uint16_t type, uint16_t flags, page_key key,
+		 uint32_t ver, uint32_t arg, uint16_t about, uint32_t tag)
 {
 	struct core_msg m = msg_new(c, type);
 
@@ -60,7 +60,8 @@ static void tell(struct core *c, uint16_t nid, uint16_t type, uint16_t flags, pa
 	msg_send_page(c, nid, &m, DATA_NONE);
 }
 
-static struct txn *txn_begin(struct core *c, page_key key, const struct asker *by, bool write, uint32_t ver)
+static struct txn *txn_begin(struct core *c, page_key key, const struct asker *by, bool write,
+			     uint32_t ver)
 {
 	struct txn *t = core_alloc(sizeof(*t));
 
@@ -82,7 +83,8 @@ static bool is_lost(struct core *c, page_key key, struct page *p)
 
 	if (p->flags & P_LOST)
 		return true;
-	if (p->owner || sharer_next(p, 0) >= 0 || !((p->flags & P_TOUCHED) || (e->flags & EXTENT_ORPHANED)))
+	if (p->owner || sharer_next(p, 0) >= 0 ||
+	    !((p->flags & P_TOUCHED) || (e->flags & EXTENT_ORPHANED)))
 		return false;
 	p->flags |= P_LOST;
 	c->stats.pages_lost++;
@@ -111,7 +113,8 @@ static void start_read(struct core *c, page_key key, struct page *p, const struc
 	struct core_msg m;
 
 	if (p->owner == who->rec.nid || sharer_has(p, who->index)) {
-		tell(c, who->rec.nid, MSG_PAGE_GRANT, p->owner ? F_WRITE : 0, key, p->dir_ver, 0, 0, by->tag);
+		tell(c, who->rec.nid, MSG_PAGE_GRANT, p->owner ? F_WRITE : 0, key, p->dir_ver, 0, 0,
+		     by->tag);
 		return;
 	}
 	if (!p->owner && source < 0) {
@@ -134,12 +137,13 @@ static void start_read(struct core *c, page_key key, struct page *p, const struc
 	}
 	t = txn_begin(c, key, by, false, p->dir_ver);
 	t->wait_copy = p->owner != c->nid && who != c->self && !sharer_has(p, 0);
-	tell(c, p->owner ? p->owner : member_by_index(c, (unsigned int)source)->rec.nid, MSG_PAGE_FORWARD,
-	     t->wait_copy ? F_COPY_HOME : 0, key, p->dir_ver, 0, who->rec.nid, by->tag);
+	tell(c, p->owner ? p->owner : member_by_index(c, (unsigned int)source)->rec.nid,
+	     MSG_PAGE_FORWARD, t->wait_copy ? F_COPY_HOME : 0, key, p->dir_ver, 0, who->rec.nid,
+	     by->tag);
 }
 
-static uint32_t invalidate_sharers(struct core *c, page_key key, struct page *p, const struct asker *by, int source,
-				   uint32_t ver)
+static uint32_t invalidate_sharers(struct core *c, page_key key, struct page *p,
+				   const struct asker *by, int source, uint32_t ver)
 {
 	struct member *who = by->who;
 	uint32_t n = 0;
@@ -147,8 +151,8 @@ static uint32_t invalidate_sharers(struct core *c, page_key key, struct page *p,
 	for (int i = sharer_next(p, 0); i >= 0; i = sharer_next(p, (unsigned int)i + 1)) {
 		if (i == who->index || i == source)
 			continue;
-		tell(c, member_by_index(c, (unsigned int)i)->rec.nid, MSG_INVALIDATE, 0, key, ver, 0, who->rec.nid,
-		     by->tag);
+		tell(c, member_by_index(c, (unsigned int)i)->rec.nid, MSG_INVALIDATE, 0, key, ver,
+		     0, who->rec.nid, by->tag);
 		n++;
 	}
 #ifdef DSM_MUTANT_ONE_ACK_TOO_FEW
@@ -176,7 +180,8 @@ static bool upgrade_directly(struct core *c, page_key key, struct page *p, const
 {
 	unsigned int n = sharer_count(p);
 
-	if (!sharer_has(p, by->who->index) || n > 2 || (n == 2 && (by->who == c->self || !sharer_has(p, 0))))
+	if (!sharer_has(p, by->who->index) || n > 2 ||
+	    (n == 2 && (by->who == c->self || !sharer_has(p, 0))))
 		return false;
 	if (n == 1) {
 		grant_directly(c, key, p, by->who->rec.nid, by->tag);
@@ -368,10 +373,10 @@ void home_on_query(struct core *c, const struct core_msg *m)
 		r.nid = p->owner;
 		r.ver = p->dir_ver;
 		r.arg = sharer_count(p);
-		r.b = map_get(&c->txns, m->key) ? PAGE_PENDING :
-		      p->owner			? PAGE_MODIFIED :
-		      r.arg			? PAGE_SHARED :
-						  PAGE_INVALID;
+		r.b = map_get(&c->txns, m->key) ? PAGE_PENDING
+		      : p->owner		? PAGE_MODIFIED
+		      : r.arg			? PAGE_SHARED
+						: PAGE_INVALID;
 	}
 	msg_send(c, m->src, &r, NULL);
 }
@@ -426,5 +431,5 @@ void home_forget(struct core *c, page_key key)
 	p->owner = 0;
 	p->dir_ver = 0;
 	sharers_none(p);
-	p->flags &= (uint8_t)~(P_TOUCHED | P_LOST);
+	p->flags &= (uint8_t) ~(P_TOUCHED | P_LOST);
 }

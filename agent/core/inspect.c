@@ -32,28 +32,34 @@ void core_info_get(const struct core *c, struct core_info *ret)
 		ret->chunks_used += c->extents.e[i].count;
 }
 
-void core_each_member(const struct core *c, void (*fn)(void *ctx, const struct rec_member *m, bool link_up), void *ctx)
+void core_each_member(const struct core *c,
+		      void (*fn)(void *ctx, const struct rec_member *m, bool link_up), void *ctx)
 {
 	for (size_t i = 0; i < c->nmembers; i++)
 		fn(ctx, &c->members[i]->rec, c->members[i] == c->self || c->members[i]->link);
 }
 
-void core_each_region(const struct core *c, void (*fn)(void *ctx, const struct rec_region *r), void *ctx)
+void core_each_region(const struct core *c, void (*fn)(void *ctx, const struct rec_region *r),
+		      void *ctx)
 {
 	for (size_t i = 0; i < c->nregions; i++)
 		fn(ctx, &c->regions[i]);
 }
 
-void core_each_extent(const struct core *c, void (*fn)(void *ctx, const struct rec_extent *e), void *ctx)
+void core_each_extent(const struct core *c, void (*fn)(void *ctx, const struct rec_extent *e),
+		      void *ctx)
 {
 	for (size_t i = 0; i < c->extents.n; i++)
 		fn(ctx, &c->extents.e[i]);
 }
 
-static void show_lock(struct lock *l, void (*fn)(void *ctx, const struct core_lock_info *l), void *ctx)
+static void show_lock(struct lock *l, void (*fn)(void *ctx, const struct core_lock_info *l),
+		      void *ctx)
 {
 	uint32_t w = atomic_load(l->word);
-	struct core_lock_info info = { .id = l->id, .here = w != LOCK_WORD_ABSENT, .token_nid = l->token_nid };
+	struct core_lock_info info = { .id = l->id,
+				       .here = w != LOCK_WORD_ABSENT,
+				       .token_nid = l->token_nid };
 
 	if (w & LOCK_WORD_HELD)
 		info.holder = w & LOCK_WORD_CLIENT;
@@ -62,7 +68,8 @@ static void show_lock(struct lock *l, void (*fn)(void *ctx, const struct core_lo
 	fn(ctx, &info);
 }
 
-static void show_rwlock(struct rwlock *l, void (*fn)(void *ctx, const struct core_lock_info *l), void *ctx)
+static void show_rwlock(struct rwlock *l, void (*fn)(void *ctx, const struct core_lock_info *l),
+			void *ctx)
 {
 	struct core_lock_info info = { .id = l->id, .rw = true, .here = true };
 
@@ -76,7 +83,8 @@ static void show_rwlock(struct rwlock *l, void (*fn)(void *ctx, const struct cor
 	fn(ctx, &info);
 }
 
-void core_each_lock(const struct core *c, void (*fn)(void *ctx, const struct core_lock_info *l), void *ctx)
+void core_each_lock(const struct core *c, void (*fn)(void *ctx, const struct core_lock_info *l),
+		    void *ctx)
 {
 	size_t n;
 	uint64_t *keys = map_keys(&c->locks, &n);
@@ -90,7 +98,8 @@ void core_each_lock(const struct core *c, void (*fn)(void *ctx, const struct cor
 	free(keys);
 }
 
-void core_each_barrier(const struct core *c, void (*fn)(void *ctx, const struct core_barrier_info *b), void *ctx)
+void core_each_barrier(const struct core *c,
+		       void (*fn)(void *ctx, const struct core_barrier_info *b), void *ctx)
 {
 	size_t n;
 	uint64_t *keys = map_keys(&c->barriers, &n);
@@ -116,7 +125,8 @@ void core_each_barrier(const struct core *c, void (*fn)(void *ctx, const struct 
 	free(keys);
 }
 
-static void show_page(const struct core *c, page_key key, const struct page *p, struct core_page_info *ret)
+static void show_page(const struct core *c, page_key key, const struct page *p,
+		      struct core_page_info *ret)
 {
 	const struct rec_extent *e = extent_find(c, key);
 
@@ -134,7 +144,8 @@ static void show_page(const struct core *c, page_key key, const struct page *p, 
 	ret->dir_state = p->owner ? PAGE_MODIFIED : ret->sharers ? PAGE_SHARED : PAGE_INVALID;
 }
 
-void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct core_page_info *p), void *ctx)
+void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct core_page_info *p),
+		    void *ctx)
 {
 	size_t n;
 	uint64_t *keys = map_keys(&c->leaves, &n);

@@ -149,7 +149,9 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 	}
 	for (size_t i = 0; i < m->nrecs; i++)
 		if (recs[i].state == MEMBER_JOINING)
-			member_del(c, recs[i].nid); /* heard of, but not in this view; its link stays */
+			member_del(
+				c,
+				recs[i].nid); /* heard of, but not in this view; its link stays */
 	for (size_t i = 0; i < m->nrecs; i++) {
 		struct member *old = member_find(c, recs[i].nid);
 		struct rec_member rec = recs[i];
@@ -158,7 +160,8 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 		if (rec.state == MEMBER_JOINING)
 			continue;
 		/* Where a node can be reached is best known by those it talks to. */
-		if (old && !addr_is_zero(&old->rec.addr) && (addr_is_zero(&rec.addr) || old->rec.uid == rec.uid))
+		if (old && !addr_is_zero(&old->rec.addr) &&
+		    (addr_is_zero(&rec.addr) || old->rec.uid == rec.uid))
 			rec.addr = old->rec.addr;
 		if (old && old->rec.uid != rec.uid && old->link) {
 			link_id stale = old->link;

@@ -107,7 +107,8 @@ void view_on_rebuilt(struct core *c, uint16_t nid)
 			continue;
 		act_log(c, 1, "node %u left", p->rec.nid);
 		msg_send(c, p->rec.nid, &ok, NULL);
-		p->gone = true; /* and out of the view once it has hung up: its programs have stopped reading then */
+		p->gone =
+			true; /* and out of the view once it has hung up: its programs have stopped reading then */
 	}
 }
 

@@ -67,7 +67,8 @@ static void link_forget(struct core *c, link_id id)
 	}
 	for (size_t i = 0; i < c->nlinks; i++)
 		if (c->links[i].id == id) {
-			memmove(&c->links[i], &c->links[i + 1], (--c->nlinks - i) * sizeof(*c->links));
+			memmove(&c->links[i], &c->links[i + 1],
+				(--c->nlinks - i) * sizeof(*c->links));
 			return;
 		}
 }
@@ -146,8 +147,10 @@ void link_on_hello(struct core *c, struct link *l, const struct core_msg *m)
 	struct member *peer;
 
 	if (memcmp(m->name, c->cfg.cluster, sizeof(m->name))) {
-		act_log(c, 2, "a node of cluster \"%.31s\" called; this is cluster \"%.31s\": link closed", m->name,
-			c->cfg.cluster);
+		act_log(c, 2,
+			"a node of cluster \"%.31s\" called; this is cluster \"%.31s\": link "
+			"closed",
+			m->name, c->cfg.cluster);
 		link_close(c, l->id);
 		return;
 	}
@@ -301,7 +304,8 @@ void member_attach(struct core *c, struct member *m)
 	for (size_t i = 0; i < c->nlinks; i++) {
 		struct link *l = &c->links[i];
 
-		if (l->up && l->hello && l->nid == m->rec.nid && l->uid == m->rec.uid && l->cluster == c->cluster)
+		if (l->up && l->hello && l->nid == m->rec.nid && l->uid == m->rec.uid &&
+		    l->cluster == c->cluster)
 			best = l->id;
 	}
 	if (!best || best == m->link)
@@ -314,7 +318,8 @@ void member_attach(struct core *c, struct member *m)
 		link_close(c, old);
 	}
 	m->link = best;
-	link_get(c, best)->heard = c->now; /* nobody beats on a link before it belongs to a member */
+	link_get(c, best)->heard =
+		c->now; /* nobody beats on a link before it belongs to a member */
 	m->lost_at = 0;
 	m->reported = false;
 	if (m->resync)

@@ -12,7 +12,7 @@
 #include "agent/core/state.h"
 
 #define HANDOFFS_MAX 8
-#define TRY_US 10000 /* how long a try asks elsewhere when the token is not here */
+#define TRY_US	     10000 /* how long a try asks elsewhere when the token is not here */
 
 static struct lock *lock_get(struct core *c, uint32_t id)
 {
@@ -28,7 +28,8 @@ static struct lock *lock_get(struct core *c, uint32_t id)
 	l->slot = UINT32_MAX;
 	if (c->slots_used < c->cfg.nlock_words) {
 		l->slot = c->slots_used++;
-		l->word = (_Atomic uint32_t *)((char *)c->cfg.lock_words + (size_t)l->slot * c->cfg.lock_stride);
+		l->word = (_Atomic uint32_t *)((char *)c->cfg.lock_words +
+					       (size_t)l->slot * c->cfg.lock_stride);
 	}
 	map_put(&c->locks, id, l);
 	return l;
@@ -49,7 +50,8 @@ static bool word_cas(struct lock *l, uint32_t old, uint32_t new)
 	return atomic_compare_exchange_strong(l->word, &old, new);
 }
 
-static void send_lock(struct core *c, uint16_t to, uint16_t type, uint16_t flags, const struct lock *l, uint16_t about)
+static void send_lock(struct core *c, uint16_t to, uint16_t type, uint16_t flags,
+		      const struct lock *l, uint16_t about)
 {
 	struct core_msg m = msg_new(c, type);
 
@@ -76,7 +78,8 @@ static void on_moved(struct core *c, struct lock *l, uint16_t nid);
 
 /* --- the node's side --- */
 
-static void waiter_add(struct core *c, struct lock *l, const struct core_creq *req, uint64_t timeout)
+static void waiter_add(struct core *c, struct lock *l, const struct core_creq *req,
+		       uint64_t timeout)
 {
 	struct lock_waiter *w = core_alloc(sizeof(*w));
 
@@ -115,7 +118,8 @@ static void pass_on(struct core *c, struct lock *l, bool dead)
 #endif
 		l->gave_dead = dead;
 		send_lock(c, to, MSG_LOCK_GRANT,
-			  (uint16_t)((dead ? F_OWNER_DEAD : 0) | (is_master(c) ? F_GRANT : 0)), l, 0);
+			  (uint16_t)((dead ? F_OWNER_DEAD : 0) | (is_master(c) ? F_GRANT : 0)), l,
+			  0);
 		if (is_master(c))
 			on_moved(c, l, to);
 		if (l->head)
@@ -158,7 +162,8 @@ void lock_client(struct core *c, const struct core_creq *req)
 			if (!word_cas(l, w, lock_word_held(req->client)))
 				continue;
 			c->stats.lock_local++;
-			lock_reply(c, l, req->client, req->ticket, w == LOCK_WORD_DEAD ? EOWNERDEAD : 0);
+			lock_reply(c, l, req->client, req->ticket,
+				   w == LOCK_WORD_DEAD ? EOWNERDEAD : 0);
 			return;
 		}
 		if ((w & LOCK_WORD_CLIENT) == req->client || try) {
@@ -270,7 +275,8 @@ void lock_client_gone(struct core *c, uint32_t client)
 		w = word_get(l);
 		if (!(w & LOCK_WORD_HELD) || (w & LOCK_WORD_CLIENT) != client)
 			continue;
-		act_log(c, 2, "client %u died holding lock %u: handed on as owner-dead", client, l->id);
+		act_log(c, 2, "client %u died holding lock %u: handed on as owner-dead", client,
+			l->id);
 #ifndef DSM_MUTANT_OWNER_DEATH_IGNORED
 		pass_on(c, l, true);
 #endif
@@ -309,7 +315,8 @@ static void queue_serve(struct core *c, struct lock *l)
 	if (!l->token_nid) {
 		l->token_nid = queue_pop(l);
 		l->gave_dead = l->token_dead;
-		send_lock(c, l->token_nid, MSG_LOCK_GRANT, (uint16_t)(F_GRANT | (l->token_dead ? F_OWNER_DEAD : 0)), l, 0);
+		send_lock(c, l->token_nid, MSG_LOCK_GRANT,
+			  (uint16_t)(F_GRANT | (l->token_dead ? F_OWNER_DEAD : 0)), l, 0);
 		l->token_dead = false;
 	}
 	if (l->queue) {
@@ -398,7 +405,8 @@ void lock_report(struct core *c)
 		if (c->state == CORE_LEAVING && (w == LOCK_WORD_FREE || w == LOCK_WORD_DEAD) &&
 		    word_cas(l, w, LOCK_WORD_ABSENT)) { /* the token stays with those who stay */
 			recs[k++] = (struct rec_lock){ .id = l->id };
-			l->gave_dead = w == LOCK_WORD_DEAD; /* told below, in this view and the next */
+			l->gave_dead = w ==
+				       LOCK_WORD_DEAD; /* told below, in this view and the next */
 		} else if (w != LOCK_WORD_ABSENT) {
 			recs[k++] = (struct rec_lock){ .id = l->id, .kind = LOCK_TOKEN_HELD };
 		} else if (l->head && !l->requested) {

@@ -21,10 +21,10 @@
 #include <stdint.h>
 
 #define LOCK_WORD_ABSENT 0u
-#define LOCK_WORD_FREE 1u
-#define LOCK_WORD_DEAD 2u
-#define LOCK_WORD_WAIT 0x40000000u
-#define LOCK_WORD_HELD 0x80000000u
+#define LOCK_WORD_FREE	 1u
+#define LOCK_WORD_DEAD	 2u
+#define LOCK_WORD_WAIT	 0x40000000u
+#define LOCK_WORD_HELD	 0x80000000u
 #define LOCK_WORD_CLIENT 0x0000ffffu
 
 static inline uint32_t lock_word_held(uint32_t client)

@@ -16,10 +16,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CORE_MSG_RECS 512  /* records in one message */
+#define CORE_MSG_RECS  512 /* records in one message */
 #define CORE_MSG_PAGES 64  /* pages in one run with data */
 #define CORE_NODES_MAX 256 /* members of one view */
-#define CORE_NAME_MAX 32   /* names of clusters, regions: with the final NUL */
+#define CORE_NAME_MAX  32  /* names of clusters, regions: with the final NUL */
 
 /*
  * A page of the cluster: region number in the upper 16 bits, page number in
@@ -27,8 +27,8 @@
  */
 typedef uint64_t page_key;
 #define PAGE_KEY(region, page) (((uint64_t)(region) << 48) | (uint64_t)(page))
-#define PAGE_KEY_REGION(key) ((uint16_t)((key) >> 48))
-#define PAGE_KEY_PAGE(key) ((key) & 0xffffffffffffull)
+#define PAGE_KEY_REGION(key)   ((uint16_t)((key) >> 48))
+#define PAGE_KEY_PAGE(key)     ((key)&0xffffffffffffull)
 
 /*
  * Field use is given as: key, count, ver, nid, nid2, arg, a, b, flags (F_*), records.
@@ -38,35 +38,44 @@ enum core_msg_type {
 	MSG_NONE = 0,
 
 	/* Discovery (datagrams, and as first words on a link to a --join address). */
-	MSG_DISCOVER = 1, /* a: uid, b: start time weight, arg: TCP port, name: cluster name. "Who is there?" */
-	MSG_OFFER = 2,	  /* a: cluster id, b: master's uid, arg: nodes, name, rec addr: master's address, F_DATA: cluster holds data */
+	MSG_DISCOVER =
+		1, /* a: uid, b: start time weight, arg: TCP port, name: cluster name. "Who is there?" */
+	MSG_OFFER =
+		2, /* a: cluster id, b: master's uid, arg: nodes, name, rec addr: master's address, F_DATA: cluster holds data */
 	MSG_ANNOUNCE = 3, /* as OFFER; masters say it now and then */
 
 	/* Links and membership. */
-	MSG_HELLO = 8,	      /* first on each link, both ways. a: uid, b: cluster id (0: none), nid, arg: TCP port, name */
-	MSG_JOIN = 9,	      /* a: uid, b: chunks donated, arg: TCP port, nid + F_RESUME: takes its old place again */
+	MSG_HELLO =
+		8, /* first on each link, both ways. a: uid, b: cluster id (0: none), nid, arg: TCP port, name */
+	MSG_JOIN =
+		9, /* a: uid, b: chunks donated, arg: TCP port, nid + F_RESUME: takes its old place again */
 	MSG_JOIN_REFUSED = 10, /* arg: errno; rec addr: where the master is, or all zero */
-	MSG_NODE_TABLE = 11,  /* a: cluster id, nid: master, nid2: yours, arg: table version, records: members */
-	MSG_JOIN_READY = 12,  /* newcomer has links to all */
+	MSG_NODE_TABLE =
+		11, /* a: cluster id, nid: master, nid2: yours, arg: table version, records: members */
+	MSG_JOIN_READY = 12, /* newcomer has links to all */
 	MSG_HEARTBEAT = 13,
-	MSG_LINK_LOST = 14,   /* nid: the peer that cannot be reached; F_RESTORED: was lost, is back */
-	MSG_LEAVE = 15,	      /* "I want to go" */
-	MSG_LEAVE_OK = 16,    /* "you hold nothing any more: go" */
-	MSG_EVICTED = 17,     /* "you are not in our view any more", arg: our epoch, a: cluster id */
-	MSG_DISSOLVE = 18,    /* cluster without data joins another: rec addr of the other's master */
-	MSG_TAKEOVER = 19,    /* leaving master to its successor */
-	MSG_TABLE_ACK = 20,	 /* member -> master. arg: table version it knows now */
+	MSG_LINK_LOST =
+		14,	   /* nid: the peer that cannot be reached; F_RESTORED: was lost, is back */
+	MSG_LEAVE = 15,	   /* "I want to go" */
+	MSG_LEAVE_OK = 16, /* "you hold nothing any more: go" */
+	MSG_EVICTED = 17,  /* "you are not in our view any more", arg: our epoch, a: cluster id */
+	MSG_DISSOLVE = 18, /* cluster without data joins another: rec addr of the other's master */
+	MSG_TAKEOVER = 19, /* leaving master to its successor */
+	MSG_TABLE_ACK = 20, /* member -> master. arg: table version it knows now */
 
 	/* View change. epoch in the header is the sender's; arg: the proposed epoch. */
-	MSG_PREPARE = 24,   /* nid: proposer */
-	MSG_PREPARED = 25,  /* arg: epoch; a: highest node id known, b: next region; F_REFUSED: nid is the master I hear */
+	MSG_PREPARE = 24, /* nid: proposer */
+	MSG_PREPARED =
+		25, /* arg: epoch; a: highest node id known, b: next region; F_REFUSED: nid is the master I hear */
 	MSG_STATE_REGIONS = 26, /* records: regions (before PREPARED, or before VIEW) */
 	MSG_STATE_EXTENTS = 27, /* records: extents (before PREPARED, or before VIEW) */
-	MSG_VIEW = 28,	    /* nid: master, arg: epoch, a: cluster id, b: table version, records: members. Installs the view */
-	MSG_HOLDINGS = 29,  /* records: holdings, member -> home */
+	MSG_VIEW =
+		28, /* nid: master, arg: epoch, a: cluster id, b: table version, records: members. Installs the view */
+	MSG_HOLDINGS = 29, /* records: holdings, member -> home */
 	MSG_HOLDINGS_END = 30,
 	MSG_LOCKS_HELD = 31, /* records: locks: tokens held, requests pending, member -> master */
-	MSG_REBUILT = 32,   /* home -> master: my directory stands, and nothing of a leaver is left at this home */
+	MSG_REBUILT =
+		32, /* home -> master: my directory stands, and nothing of a leaver is left at this home */
 
 	/*
 	 * Pages. key + count: a run. ver: version of the pages' content.
@@ -74,19 +83,24 @@ enum core_msg_type {
 	 * answer, so that bytes of freed memory are never taken for an answer
 	 * to a later request.
 	 */
-	MSG_PAGE_REQUEST = 40,	 /* F_WRITE */
-	MSG_PAGE_FORWARD = 41,	 /* home -> owner: nid: requester; F_WRITE; F_COPY_HOME: home wants a copy too */
-	MSG_PAGE_GRANT = 42,	 /* home -> requester: F_WRITE, arg: acks to wait for, F_DATA: data follows from elsewhere, F_ZERO, F_GRANT: no DONE is waited for */
-	MSG_PAGE_DATA = 43,	 /* bytes: count pages; F_WRITE: with the right to write; F_GRANT: is the grant too (arg: acks); F_COPY_HOME */
-	MSG_INVALIDATE = 44,	 /* home -> sharer: nid: requester who wants the ack; F_COPY_HOME: to itself, for the directory's sake */
+	MSG_PAGE_REQUEST = 40, /* F_WRITE */
+	MSG_PAGE_FORWARD =
+		41, /* home -> owner: nid: requester; F_WRITE; F_COPY_HOME: home wants a copy too */
+	MSG_PAGE_GRANT =
+		42, /* home -> requester: F_WRITE, arg: acks to wait for, F_DATA: data follows from elsewhere, F_ZERO, F_GRANT: no DONE is waited for */
+	MSG_PAGE_DATA =
+		43, /* bytes: count pages; F_WRITE: with the right to write; F_GRANT: is the grant too (arg: acks); F_COPY_HOME */
+	MSG_INVALIDATE =
+		44, /* home -> sharer: nid: requester who wants the ack; F_COPY_HOME: to itself, for the directory's sake */
 	MSG_INVALIDATE_ACK = 45, /* sharer -> requester */
 	MSG_PAGE_DONE = 46,	 /* requester -> home: transaction is over */
 	MSG_OWNERSHIP = 47,	 /* requester -> old owner: got it, forget your stash */
 	MSG_PAGE_ERROR = 48,	 /* home -> requester: arg: errno */
-	MSG_PAGE_RESTORE = 49,	 /* home -> holder of a stash, in a rebuild: yours is the last copy */
-	MSG_PAGE_FORGET = 50,	 /* home -> holder, in a rebuild: your copy (F_DATA: stash) of ver or older is worth nothing, drop it */
-	MSG_PAGE_QUERY = 51,	 /* a: ticket. What does the directory say? */
-	MSG_PAGE_INFO = 52,	 /* a: ticket, nid: owner or 0, arg: sharers, ver; b: state */
+	MSG_PAGE_RESTORE = 49, /* home -> holder of a stash, in a rebuild: yours is the last copy */
+	MSG_PAGE_FORGET =
+		50, /* home -> holder, in a rebuild: your copy (F_DATA: stash) of ver or older is worth nothing, drop it */
+	MSG_PAGE_QUERY = 51, /* a: ticket. What does the directory say? */
+	MSG_PAGE_INFO = 52,  /* a: ticket, nid: owner or 0, arg: sharers, ver; b: state */
 
 	/* Memory: chunks, extents, regions. To and from the master. */
 	MSG_EXTENT_REQUEST = 60, /* key, count, arg: enum extent_want, a: ticket */
@@ -101,11 +115,13 @@ enum core_msg_type {
 	/* Locks. key: lock id (lower 32 bits), F_WRITE: exclusive. */
 	MSG_LOCK_REQUEST = 80, /* a: ticket */
 	MSG_LOCK_RECALL = 81,  /* master -> holder: nid: who is next */
-	MSG_LOCK_GRANT = 82,   /* the token itself; F_OWNER_DEAD; F_GRANT: from the master's hand, it need not hear LOCK_MOVED */
-	MSG_LOCK_MOVED = 83,   /* new holder -> master */
+	MSG_LOCK_GRANT =
+		82, /* the token itself; F_OWNER_DEAD; F_GRANT: from the master's hand, it need not hear LOCK_MOVED */
+	MSG_LOCK_MOVED = 83,	 /* new holder -> master */
 	MSG_RWLOCK_REQUEST = 84, /* a: ticket, F_WRITE: writer; F_TRY */
 	MSG_RWLOCK_REPLY = 85,	 /* a: ticket, arg: errno, F_OWNER_DEAD */
-	MSG_RWLOCK_RELEASE = 86, /* F_WRITE, a: ticket of the request; also cancels one that waits */
+	MSG_RWLOCK_RELEASE =
+		86, /* F_WRITE, a: ticket of the request; also cancels one that waits */
 
 	/* Barriers. key: barrier id, count: participants (0: all nodes), arg: arrivals. */
 	MSG_BARRIER_ENTER = 90,
@@ -135,7 +151,8 @@ struct core_addr {
 	uint8_t ip[16];
 	uint16_t port; /* little-endian like everything else */
 	uint16_t reserved;
-	uint32_t scope; /* IPv6 scope id for link-local addresses, valid on the node that heard it only; 0 on the wire */
+	uint32_t
+		scope; /* IPv6 scope id for link-local addresses, valid on the node that heard it only; 0 on the wire */
 };
 static_assert(sizeof(struct core_addr) == 24, "wire");
 
@@ -186,8 +203,9 @@ enum extent_flags {
 	EXTENT_ALLOC = 1,    /* by dsm_malloc; else by first touch */
 	EXTENT_HEAD = 2,     /* first extent of an allocation */
 	EXTENT_ORPHANED = 4, /* its home died: pages that nobody holds are lost */
-	EXTENT_GUESSED = 8,  /* by a restarted master, from a page it holds: whoever knows better is right */
-	EXTENT_MOVING = 8,   /* its home leaves, and may not have told the next one all yet */
+	EXTENT_GUESSED =
+		8, /* by a restarted master, from a page it holds: whoever knows better is right */
+	EXTENT_MOVING = 8, /* its home leaves, and may not have told the next one all yet */
 };
 
 struct rec_extent {
@@ -211,10 +229,10 @@ static_assert(sizeof(struct rec_region) == 56, "wire");
 struct rec_holding {
 	uint64_t key;
 	uint32_t count;
-	uint32_t ver;	/* 0: not known (learned from the module after a restart) */
-	uint8_t state;	/* enum page_state: SHARED, MODIFIED; or enum holding_state */
+	uint32_t ver;  /* 0: not known (learned from the module after a restart) */
+	uint8_t state; /* enum page_state: SHARED, MODIFIED; or enum holding_state */
 	uint8_t reserved[5];
-	uint16_t nid;	/* 0 on the wire; the home notes the sender here */
+	uint16_t nid; /* 0 on the wire; the home notes the sender here */
 };
 static_assert(sizeof(struct rec_holding) == 24, "wire");
 
@@ -239,11 +257,12 @@ enum lock_kind {
 };
 
 enum extent_want {
-	EXTENT_TOUCH = 1,    /* give me the extent around key; make it if there is none (default region and named ones alike) */
-	EXTENT_LOOKUP = 2,   /* the same, but never make one: ENOENT */
-	EXTENT_ALLOCATE = 3, /* count pages, wherever the master likes, in the region of key */
+	EXTENT_TOUCH =
+		1, /* give me the extent around key; make it if there is none (default region and named ones alike) */
+	EXTENT_LOOKUP = 2,	/* the same, but never make one: ENOENT */
+	EXTENT_ALLOCATE = 3,	/* count pages, wherever the master likes, in the region of key */
 	EXTENT_ALLOCATE_AT = 4, /* count pages at key: EEXIST when any is taken */
-	EXTENT_RELEASE = 5,  /* free the allocation that starts at key: EINVAL when none does */
+	EXTENT_RELEASE = 5,	/* free the allocation that starts at key: EINVAL when none does */
 };
 
 enum region_want {

@@ -65,8 +65,8 @@ static void check_member(struct core *c, struct member *m)
 		return;
 	}
 	if (!m->link) {
-		if (c->nid > m->rec.nid && c->now - m->dialed_at >= redial_us(c) && !dialling(c, m) &&
-		    !addr_is_zero(&m->rec.addr)) {
+		if (c->nid > m->rec.nid && c->now - m->dialed_at >= redial_us(c) &&
+		    !dialling(c, m) && !addr_is_zero(&m->rec.addr)) {
 			m->dialed_at = c->now;
 			link_dial(c, LINK_PEER, &m->rec.addr);
 		}
@@ -167,7 +167,8 @@ void view_on_link_lost(struct core *c, const struct core_msg *m)
 	/* The two cannot both stay: the younger goes. */
 	if (lost->rec.nid < from->rec.nid && lost->link)
 		lost = from;
-	act_log(c, 2, "nodes %u and %u cannot reach each other: node %u goes", m->nid, m->src, lost->rec.nid);
+	act_log(c, 2, "nodes %u and %u cannot reach each other: node %u goes", m->nid, m->src,
+		lost->rec.nid);
 	lost->evict = true;
 	view_propose(c, "a link between two members is lost");
 }

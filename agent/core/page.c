@@ -37,7 +37,8 @@ struct page *page_get(struct core *c, page_key key)
 	return &l->pages[key % LEAF_PAGES];
 }
 
-void page_each(struct core *c, void (*fn)(struct core *c, page_key key, struct page *p, void *ctx), void *ctx)
+void page_each(struct core *c, void (*fn)(struct core *c, page_key key, struct page *p, void *ctx),
+	       void *ctx)
 {
 	size_t n;
 	uint64_t *keys = map_keys(&c->leaves, &n);

@@ -10,12 +10,15 @@
 
 #include "agent/core/state.h"
 
-#define ALLOC_FIRST (0x4000000000ull / 4096) /* allocations in the default region: above what programs choose themselves */
+#define ALLOC_FIRST                                                                                \
+	(0x4000000000ull /                                                                         \
+	 4096) /* allocations in the default region: above what programs choose themselves */
 #define WHOLE_REGION UINT32_MAX
 
 bool pool_has_data(const struct core *c)
 {
-	return c->extents.n || c->nregions > 1 || c->locks.used || c->rwlocks.used || c->barriers.used;
+	return c->extents.n || c->nregions > 1 || c->locks.used || c->rwlocks.used ||
+	       c->barriers.used;
 }
 
 static uint64_t free_chunks(const struct member *m)
@@ -30,7 +33,8 @@ static struct member *richest(const struct core *c)
 	struct member *best = NULL;
 
 	for (size_t i = 0; i < c->nmembers; i++)
-		if (c->members[i]->rec.state == MEMBER_ACTIVE && (!best || free_chunks(c->members[i]) > free_chunks(best)))
+		if (c->members[i]->rec.state == MEMBER_ACTIVE &&
+		    (!best || free_chunks(c->members[i]) > free_chunks(best)))
 			best = c->members[i];
 	return best;
 }
@@ -47,7 +51,8 @@ static void keep_reply(struct core *c, const struct core_msg *m, uint64_t key, i
 		(struct kept_reply){ .ticket = m->a, .key = key, .err = err };
 }
 
-static void reply(struct core *c, const struct core_msg *m, uint64_t key, const struct rec_extent *e, size_t n, int err)
+static void reply(struct core *c, const struct core_msg *m, uint64_t key,
+		  const struct rec_extent *e, size_t n, int err)
 {
 	struct core_msg r = msg_new(c, MSG_EXTENT_REPLY);
 
@@ -194,8 +199,11 @@ static void allocate(struct core *c, const struct core_msg *m, uint64_t key)
 		if (!home || !free_chunks(home))
 			home = richest(c);
 		part = free_chunks(home) < left ? free_chunks(home) : left;
-		recs[n] = (struct rec_extent){ .key = at, .count = (uint32_t)part, .home = home->rec.nid,
-					       .flags = (uint16_t)(EXTENT_ALLOC | (n ? 0 : EXTENT_HEAD)) };
+		recs[n] = (struct rec_extent){ .key = at,
+					       .count = (uint32_t)part,
+					       .home = home->rec.nid,
+					       .flags = (uint16_t)(EXTENT_ALLOC |
+								   (n ? 0 : EXTENT_HEAD)) };
 		give(c, &recs[n++], m->src);
 		at += part;
 		left -= part;
@@ -242,7 +250,8 @@ static void freeing_send(struct core *c, struct freeing *f)
 	}
 }
 
-static struct freeing *freeing_start(struct core *c, uint64_t key, uint64_t count, uint64_t ticket, uint16_t nid)
+static struct freeing *freeing_start(struct core *c, uint64_t key, uint64_t count, uint64_t ticket,
+				     uint16_t nid)
 {
 	struct freeing *f = core_alloc(sizeof(*f));
 
@@ -381,7 +390,7 @@ static void forget_page(struct core *c, page_key key, struct page *p, void *ctx)
 		return;
 	home_forget(c, key);
 	page_drop(c, key, p);
-	p->flags &= (uint8_t)~(P_HAD | P_HAD_M);
+	p->flags &= (uint8_t) ~(P_HAD | P_HAD_M);
 	p->ver = 0;
 }
 
@@ -480,7 +489,9 @@ void pool_rehome(struct core *c)
 		home->chunks_used += e->count;
 	}
 	if (orphans)
-		act_log(c, 3, "%llu pages were at home at a dead node; those that nobody else holds are lost",
+		act_log(c, 3,
+			"%llu pages were at home at a dead node; those that nobody else holds are "
+			"lost",
 			(unsigned long long)orphans);
 }
 

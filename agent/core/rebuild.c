@@ -38,7 +38,8 @@ static void pile_add(struct pile *pile, page_key key, uint8_t state, uint32_t ve
 		pile->cap = pile->cap ? pile->cap * 2 : 64;
 		pile->recs = core_realloc(pile->recs, pile->cap * sizeof(*pile->recs));
 	}
-	pile->recs[pile->n++] = (struct rec_holding){ .key = key, .count = 1, .ver = ver, .state = state };
+	pile->recs[pile->n++] =
+		(struct rec_holding){ .key = key, .count = 1, .ver = ver, .state = state };
 }
 
 static void tell_page(struct core *c, page_key key, struct page *p, void *ctx)
@@ -131,7 +132,8 @@ static void forget_sharers(struct core *c, page_key key, struct page *p)
 	}
 }
 
-static void hold_modified(struct core *c, page_key key, struct page *p, struct member *from, uint32_t ver)
+static void hold_modified(struct core *c, page_key key, struct page *p, struct member *from,
+			  uint32_t ver)
 {
 	if (p->owner && p->dir_ver > ver) {
 		forget(c, from->rec.nid, key, ver, false);
@@ -145,7 +147,8 @@ static void hold_modified(struct core *c, page_key key, struct page *p, struct m
 	p->flags |= P_TOUCHED;
 }
 
-static void hold_shared(struct core *c, page_key key, struct page *p, struct member *from, uint32_t ver)
+static void hold_shared(struct core *c, page_key key, struct page *p, struct member *from,
+			uint32_t ver)
 {
 	bool others = sharer_next(p, 0) >= 0;
 
@@ -168,11 +171,13 @@ static void hold_stash(struct core *c, page_key key, uint16_t nid, uint32_t ver)
 		c->stashes_cap = c->stashes_cap ? c->stashes_cap * 2 : 64;
 		c->stashes = core_realloc(c->stashes, c->stashes_cap * sizeof(*c->stashes));
 	}
-	c->stashes[c->nstashes++] =
-		(struct rec_holding){ .key = key, .count = 1, .ver = ver, .state = HOLDING_STASH, .nid = nid };
+	c->stashes[c->nstashes++] = (struct rec_holding){
+		.key = key, .count = 1, .ver = ver, .state = HOLDING_STASH, .nid = nid
+	};
 }
 
-static void hold_page(struct core *c, struct member *from, const struct rec_holding *r, page_key key)
+static void hold_page(struct core *c, struct member *from, const struct rec_holding *r,
+		      page_key key)
 {
 	struct page *p = page_get(c, key);
 
@@ -319,7 +324,8 @@ static void stand(struct core *c)
 	s.leavers &= c->self->rec.state == MEMBER_ACTIVE;
 	page_each(c, survey_page, &s);
 	if (s.lost)
-		act_log(c, 3, "%llu pages that only dead nodes had are lost; access to them gives SIGBUS",
+		act_log(c, 3,
+			"%llu pages that only dead nodes had are lost; access to them gives SIGBUS",
 			(unsigned long long)s.lost);
 	lock_rebuilt(c);
 	rwlock_rebuilt(c);

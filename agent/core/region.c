@@ -56,7 +56,8 @@ void region_forget(struct core *c, uint16_t region)
 		extent_remove(c, PAGE_KEY(region, 0), 1ull << 48);
 		a = act_add(c, ACT_REGION_DEL);
 		a->region = c->regions[i];
-		memmove(&c->regions[i], &c->regions[i + 1], (--c->nregions - i) * sizeof(*c->regions));
+		memmove(&c->regions[i], &c->regions[i + 1],
+			(--c->nregions - i) * sizeof(*c->regions));
 		return;
 	}
 }
@@ -100,7 +101,8 @@ static void create(struct core *c, const struct core_msg *m)
 		reply(c, m, NULL, EEXIST);
 		return;
 	}
-	if (!m->name[0] || !m->b || m->b % 4096 || m->b > 1ull << 44 || free_base(c) + m->b > 1ull << 46) {
+	if (!m->name[0] || !m->b || m->b % 4096 || m->b > 1ull << 44 ||
+	    free_base(c) + m->b > 1ull << 46) {
 		reply(c, m, NULL, EINVAL);
 		return;
 	}

@@ -13,7 +13,7 @@
 #include "agent/core/state.h"
 
 #define PREFETCH_CALL_MAX 4096u
-#define REGAIN_MAX 8u
+#define REGAIN_MAX	  8u
 
 static void send_done(struct core *c, struct request *r)
 {
@@ -101,7 +101,8 @@ static bool asked_for_group(struct core *c, page_key key)
 	for (size_t i = 0; map_next(&c->asked, &i, &ticket, &v);) {
 		const struct asked *a = v;
 
-		if (!a->op && a->msg.type == MSG_EXTENT_REQUEST && a->msg.key / c->cfg.touch_pages == key / c->cfg.touch_pages)
+		if (!a->op && a->msg.type == MSG_EXTENT_REQUEST &&
+		    a->msg.key / c->cfg.touch_pages == key / c->cfg.touch_pages)
 			return true;
 	}
 	return false;
@@ -252,7 +253,8 @@ static bool regains(struct core *c, page_key key, bool write)
 
 	if (!p || (p->flags & P_REVOKING) || map_get(&c->requests, key) || !extent_find(c, key))
 		return false;
-	return write ? p->state == PAGE_SHARED && (p->flags & P_HAD_M) : p->state == PAGE_INVALID && (p->flags & P_HAD);
+	return write ? p->state == PAGE_SHARED && (p->flags & P_HAD_M)
+		     : p->state == PAGE_INVALID && (p->flags & P_HAD);
 }
 
 /* Pages that left together are fetched together: one round trip for a boundary row, not one a page. */
@@ -306,7 +308,8 @@ void request_fault(struct core *c, page_key key, uint32_t count, bool write, boo
 	if (count > PREFETCH_CALL_MAX)
 		count = PREFETCH_CALL_MAX;
 	for (uint32_t i = 0; i < count; i++) {
-		if (!wanted_page(c, key + i, write, prefetch) || prefetch || c->cfg.prefetch_pages < 2)
+		if (!wanted_page(c, key + i, write, prefetch) || prefetch ||
+		    c->cfg.prefetch_pages < 2)
 			continue;
 		regain_neighbours(c, key + i, write);
 		if (!write)
@@ -324,7 +327,7 @@ static void got(struct core *c, struct request *r, struct page *p, uint8_t state
 	}
 	p->state = state;
 	p->ver = ver;
-	p->flags &= (uint8_t)~(P_HAD | P_HAD_M);
+	p->flags &= (uint8_t) ~(P_HAD | P_HAD_M);
 	p->granted_us = (uint32_t)c->now;
 }
 

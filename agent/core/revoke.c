@@ -123,7 +123,8 @@ void revoke_on_timer(struct core *c, page_key key)
 {
 	struct revoke *rv = map_get(&c->revokes, key);
 
-	if (rv && !rv->issued && !c->frozen && rv->due <= c->now && !(page_get(c, key)->flags & P_REVOKING))
+	if (rv && !rv->issued && !c->frozen && rv->due <= c->now &&
+	    !(page_get(c, key)->flags & P_REVOKING))
 		issue(c, rv);
 }
 
@@ -137,7 +138,9 @@ static void apply(struct core *c, struct revoke *rv, struct page *p)
 		return;
 	case REVOKE_TAKE:
 		p->flags |= P_STASH;
-		p->ver = rv->msg.ver - 1; /* a direct grant of it may have come when nobody here wanted it any more */
+		p->ver =
+			rv->msg.ver -
+			1; /* a direct grant of it may have come when nobody here wanted it any more */
 		break;
 	default:
 		p->flags |= P_HAD;

@@ -10,7 +10,8 @@
 
 /* --- the client's node --- */
 
-static void send_rw(struct core *c, uint16_t to, uint16_t type, uint16_t flags, uint32_t id, uint64_t ticket, int err)
+static void send_rw(struct core *c, uint16_t to, uint16_t type, uint16_t flags, uint32_t id,
+		    uint64_t ticket, int err)
 {
 	struct core_msg m = msg_new(c, type);
 
@@ -89,7 +90,9 @@ static void on_reply(struct core *c, const struct core_msg *m)
 	}
 	r->held = !m->arg;
 	act_answer(c, r->client, OP_RWLOCK, r->client_ticket,
-		   m->arg ? (int)m->arg : m->flags & F_OWNER_DEAD ? EOWNERDEAD : 0);
+		   m->arg		     ? (int)m->arg
+		   : m->flags & F_OWNER_DEAD ? EOWNERDEAD
+					     : 0);
 	if (!r->held)
 		drop_client(c, r);
 }
@@ -105,7 +108,9 @@ void rwlock_client_gone(struct core *c, uint32_t client)
 		if (r->client != client)
 			continue;
 		tell_master(c, MSG_RWLOCK_RELEASE,
-			    (uint16_t)((r->write ? F_WRITE : 0) | (r->held && r->write ? F_OWNER_DEAD : 0)), r);
+			    (uint16_t)((r->write ? F_WRITE : 0) |
+				       (r->held && r->write ? F_OWNER_DEAD : 0)),
+			    r);
 		drop_client(c, r);
 	}
 	free(keys);
@@ -137,7 +142,8 @@ static void serve(struct core *c, struct rwlock *l)
 			if (!may || (e->write && readers))
 				return;
 			e->held = true;
-			send_rw(c, e->nid, MSG_RWLOCK_REPLY, l->dead ? F_OWNER_DEAD : 0, l->id, e->ticket, 0);
+			send_rw(c, e->nid, MSG_RWLOCK_REPLY, l->dead ? F_OWNER_DEAD : 0, l->id,
+				e->ticket, 0);
 			l->dead = false;
 		}
 		if (e->write)

@@ -23,7 +23,8 @@ static struct core_msg seek_msg(struct core *c, uint16_t type)
 	return m;
 }
 
-static void datagram(struct core *c, const struct core_msg *m, const struct core_addr *rec, const struct core_addr *to)
+static void datagram(struct core *c, const struct core_msg *m, const struct core_addr *rec,
+		     const struct core_addr *to)
 {
 	struct core_action *a = act_add(c, ACT_DATAGRAM);
 
@@ -74,8 +75,9 @@ void seek_start(struct core *c)
  */
 static void seek_recover_extents(struct core *c, page_key key, struct page *p, void *ctx)
 {
-	struct rec_extent e = { .key = key, .count = 1, .home = c->nid,
-				.flags = EXTENT_ORPHANED | EXTENT_GUESSED };
+	struct rec_extent e = {
+		.key = key, .count = 1, .home = c->nid, .flags = EXTENT_ORPHANED | EXTENT_GUESSED
+	};
 
 	(void)ctx;
 	if (p->state != PAGE_INVALID && !extent_find(c, key))
@@ -87,7 +89,8 @@ static void seek_found(struct core *c)
 	struct rec_member me = { .uid = c->uid, .chunks = c->cfg.chunks, .state = MEMBER_ACTIVE };
 
 	link_drop_all(c);
-	c->cluster = c->resuming ? c->cfg.resume_cluster : (c->uid ^ (c->now * 0x9e3779b97f4a7c15ull)) | 1;
+	c->cluster = c->resuming ? c->cfg.resume_cluster
+				 : (c->uid ^ (c->now * 0x9e3779b97f4a7c15ull)) | 1;
 	c->nid = c->resuming ? c->cfg.resume_nid : 1;
 	c->master = c->nid;
 	c->epoch++;
@@ -114,7 +117,8 @@ void seek_became_member(struct core *c)
 	c->frozen = false;
 	for (size_t i = 0; i < c->nlinks; i++) /* nobody beats for a newcomer */
 		c->links[i].heard = c->now;
-	for (size_t i = 0; i < c->nmembers; i++) /* what was out of reach while joining counts from now */
+	for (size_t i = 0; i < c->nmembers;
+	     i++) /* what was out of reach while joining counts from now */
 		if (c->members[i] != c->self && !c->members[i]->link)
 			c->members[i]->lost_at = c->now;
 	a->state = c->state;
@@ -174,7 +178,8 @@ void seek_on_timer(struct core *c)
  * one that will follow it says F_REFUSED: wait; a restarted master may come
  * to it at once (resumes).
  */
-static bool offer_msg(struct core *c, uint16_t type, struct core_msg *m, struct core_addr *addr, bool resumes)
+static bool offer_msg(struct core *c, uint16_t type, struct core_msg *m, struct core_addr *addr,
+		      bool resumes)
 {
 	if (c->state != CORE_MEMBER || (!is_master(c) && view_candidate(c) != c->nid))
 		return false;
@@ -196,7 +201,8 @@ void seek_announce(struct core *c)
 	struct core_msg m;
 	struct core_addr addr;
 
-	if (!is_master(c) || c->now < c->announce_next || !offer_msg(c, MSG_ANNOUNCE, &m, &addr, false))
+	if (!is_master(c) || c->now < c->announce_next ||
+	    !offer_msg(c, MSG_ANNOUNCE, &m, &addr, false))
 		return;
 	c->announce_next = c->now + 500 * MS;
 	datagram(c, &m, &addr, NULL);
@@ -204,13 +210,15 @@ void seek_announce(struct core *c)
 		bool known = false;
 
 		for (size_t k = 0; k < c->nlinks; k++)
-			known |= !memcmp(c->links[k].addr.ip, c->seeds[i].ip, 16) && c->links[k].addr.port == c->seeds[i].port;
+			known |= !memcmp(c->links[k].addr.ip, c->seeds[i].ip, 16) &&
+				 c->links[k].addr.port == c->seeds[i].port;
 		if (!known)
 			link_dial(c, LINK_SEED, &c->seeds[i]);
 	}
 }
 
-static void answer(struct core *c, struct link *l, const struct core_addr *to, uint16_t type, bool resumes)
+static void answer(struct core *c, struct link *l, const struct core_addr *to, uint16_t type,
+		   bool resumes)
 {
 	struct core_msg m;
 	struct core_addr addr;
@@ -235,8 +243,8 @@ static void join_at(struct core *c, const struct core_addr *addr)
 }
 
 /* Two masters of one name: does this one give way? */
-static void meet(struct core *c, const struct core_msg *m, const struct core_addr *where, struct link *l,
-		 const struct core_addr *from)
+static void meet(struct core *c, const struct core_msg *m, const struct core_addr *where,
+		 struct link *l, const struct core_addr *from)
 {
 	bool data = pool_has_data(c), theirs = m->flags & F_DATA;
 	struct core_msg d;
@@ -245,8 +253,11 @@ static void meet(struct core *c, const struct core_msg *m, const struct core_add
 		return;
 	if (m->a == c->cluster || (data && theirs)) {
 		if (c->split_logged != m->b)
-			act_log(c, 3, "another cluster \"%.31s\" with data is in this network (%016llx%s): they stay apart",
-				c->cfg.cluster, (unsigned long long)m->a, m->a == c->cluster ? ", once one with this" : "");
+			act_log(c, 3,
+				"another cluster \"%.31s\" with data is in this network "
+				"(%016llx%s): they stay apart",
+				c->cfg.cluster, (unsigned long long)m->a,
+				m->a == c->cluster ? ", once one with this" : "");
 		c->split_logged = m->b;
 		return;
 	}
@@ -260,7 +271,8 @@ static void meet(struct core *c, const struct core_msg *m, const struct core_add
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (c->members[i] != c->self)
 			msg_send(c, c->members[i]->rec.nid, &d, where);
-	act_log(c, 1, "cluster %016llx joins cluster %016llx", (unsigned long long)c->cluster, (unsigned long long)m->a);
+	act_log(c, 1, "cluster %016llx joins cluster %016llx", (unsigned long long)c->cluster,
+		(unsigned long long)m->a);
 	seek_on_dissolve(c, where);
 }
 
@@ -306,7 +318,8 @@ void seek_on_datagram(struct core *c, const struct core_event *ev, struct link *
 	}
 	if (c->state == CORE_SEEKING) {
 		/* Old pages fit nowhere else: others are joined when the old cluster is not found. */
-		if (c->resuming && m->a != c->cfg.resume_cluster && c->now < c->seek_deadline - c->cfg.elect_ms * MS)
+		if (c->resuming && m->a != c->cfg.resume_cluster &&
+		    c->now < c->seek_deadline - c->cfg.elect_ms * MS)
 			return;
 		if (c->resuming && m->a != c->cfg.resume_cluster)
 			view_reset(c, "the old cluster is gone");
@@ -367,7 +380,9 @@ void seek_on_refused(struct core *c, const struct core_msg *m, const void *recs,
 	}
 	if (m->arg != EAGAIN)
 		act_log(c, 3, "the master refuses this node: %s",
-			m->arg == ENOSPC ? "the cluster is full" : m->arg == EADDRINUSE ? "address in use by another node" : "not now");
+			m->arg == ENOSPC       ? "the cluster is full"
+			: m->arg == EADDRINUSE ? "address in use by another node"
+					       : "not now");
 	link_close(c, l->id);
 	c->state = CORE_SEEKING;
 	c->seek_deadline = c->now + c->cfg.elect_ms * MS;
@@ -375,7 +390,8 @@ void seek_on_refused(struct core *c, const struct core_msg *m, const void *recs,
 }
 
 /* A newcomer's table: who is there, and who it is itself. */
-void seek_on_table(struct core *c, struct link *l, const struct core_msg *m, const struct rec_member *recs)
+void seek_on_table(struct core *c, struct link *l, const struct core_msg *m,
+		   const struct rec_member *recs)
 {
 	bool active = false;
 
@@ -417,7 +433,8 @@ void seek_on_table(struct core *c, struct link *l, const struct core_msg *m, con
 	if (active) {
 		if (c->resuming && m->src != m->nid)
 			page_each(c, seek_recover_extents, NULL);
-		act_log(c, 1, "node %u of cluster %016llx, epoch %u", c->nid, (unsigned long long)c->cluster, c->epoch);
+		act_log(c, 1, "node %u of cluster %016llx, epoch %u", c->nid,
+			(unsigned long long)c->cluster, c->epoch);
 		for (size_t i = 0; i < c->nmembers; i++)
 			c->members[i]->resync = c->members[i] != c->self && !c->members[i]->link;
 		seek_became_member(c);

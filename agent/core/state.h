@@ -25,20 +25,20 @@ struct kept_reply {
 
 struct member {
 	struct rec_member rec;
-	link_id link;	/* 0: none now */
-	uint8_t index;	/* bit in sharer sets, this node's own numbering; 0: this node */
+	link_id link;	  /* 0: none now */
+	uint8_t index;	  /* bit in sharer sets, this node's own numbering; 0: this node */
 	uint64_t lost_at; /* since when there is no link; 0: there is one, or it never mattered */
 	uint64_t dialed_at;
-	bool reported;	/* loss told to the master */
-	bool resync;	/* link was lost: messages may be missing, so a view change is due when it is back */
-	bool prepared;	/* proposer: its PREPARED is here */
-	bool ended;	/* its HOLDINGS_END of this epoch is here */
-	bool rebuilt;	/* master: its REBUILT of this epoch is here */
-	bool resumes;	/* master: a restarted agent on its way back to this place */
+	bool reported; /* loss told to the master */
+	bool resync; /* link was lost: messages may be missing, so a view change is due when it is back */
+	bool prepared;	      /* proposer: its PREPARED is here */
+	bool ended;	      /* its HOLDINGS_END of this epoch is here */
+	bool rebuilt;	      /* master: its REBUILT of this epoch is here */
+	bool resumes;	      /* master: a restarted agent on its way back to this place */
 	uint32_t table_acked; /* master: newest table it is known to have */
-	bool evict;	/* master: not to be in the next view */
-	bool leaves;	/* master: asked to; LEAVING from the next view on */
-	bool gone;	/* master: left cleanly */
+	bool evict;	      /* master: not to be in the next view */
+	bool leaves;	      /* master: asked to; LEAVING from the next view on */
+	bool gone;	      /* master: left cleanly */
 	uint64_t chunks_used; /* master */
 	struct kept_reply replies[REPLIES_KEPT];
 	uint8_t next_reply;
@@ -98,20 +98,20 @@ struct leaf {
 /* A page this node wants. */
 struct request {
 	page_key key;
-	bool write;	   /* asked for */
-	bool write_next;   /* a store came while a read was under way */
-	bool prefetch;	   /* nobody waits */
-	bool drain;	   /* home: takes over from a leaving node */
-	bool sent;	   /* PAGE_REQUEST is out in this epoch */
-	bool extent;	   /* waits for the master's word on its extent */
+	bool write;	 /* asked for */
+	bool write_next; /* a store came while a read was under way */
+	bool prefetch;	 /* nobody waits */
+	bool drain;	 /* home: takes over from a leaving node */
+	bool sent;	 /* PAGE_REQUEST is out in this epoch */
+	bool extent;	 /* waits for the master's word on its extent */
 	bool granted;
 	bool need_data;
-	bool have_data;	   /* bytes are installed, shared for now */
-	bool direct;	   /* the home does not wait for DONE */
+	bool have_data; /* bytes are installed, shared for now */
+	bool direct;	/* the home does not wait for DONE */
 	uint32_t ver;
 	int32_t acks_need, acks_got;
-	uint32_t tag;	   /* core.frees when it was sent */
-	uint16_t source;   /* who keeps a stash until we say OWNERSHIP; 0: nobody */
+	uint32_t tag;	 /* core.frees when it was sent */
+	uint16_t source; /* who keeps a stash until we say OWNERSHIP; 0: nobody */
 };
 
 /* What the home has under way for a page. */
@@ -136,7 +136,7 @@ struct revoke {
 	page_key key;
 	uint8_t how;
 	bool issued;
-	uint32_t epoch;	     /* it was asked in; an older one is void when it ends */
+	uint32_t epoch; /* it was asked in; an older one is void when it ends */
 	uint64_t due;
 	struct core_msg msg; /* FORWARD or INVALIDATE; type MSG_NONE: nobody waits */
 };
@@ -262,13 +262,13 @@ struct page_waiter {
 /* --- everything --- */
 
 enum timer_kind {
-	TIMER_SEEK = 1,	  /* say DISCOVER, or found */
-	TIMER_BEAT,	  /* heartbeats, dead nodes, redials, announcements */
-	TIMER_REVOKE,	  /* arg: key: held long enough */
-	TIMER_LOCK,	  /* arg: lock id */
-	TIMER_RWLOCK,	  /* arg: ticket */
-	TIMER_BARRIER,	  /* arg: ticket */
-	TIMER_WAIT,	  /* arg: key */
+	TIMER_SEEK = 1, /* say DISCOVER, or found */
+	TIMER_BEAT,	/* heartbeats, dead nodes, redials, announcements */
+	TIMER_REVOKE,	/* arg: key: held long enough */
+	TIMER_LOCK,	/* arg: lock id */
+	TIMER_RWLOCK,	/* arg: ticket */
+	TIMER_BARRIER,	/* arg: ticket */
+	TIMER_WAIT,	/* arg: key */
 	TIMER_READY,
 };
 
@@ -303,12 +303,12 @@ struct core {
 	uint64_t cluster;
 	uint16_t nid, master;
 	uint32_t epoch;
-	uint32_t promised;     /* highest epoch a PREPARE was accepted for */
+	uint32_t promised; /* highest epoch a PREPARE was accepted for */
 	uint16_t promised_to;
 	uint64_t frozen_at;
-	bool frozen;	       /* between PREPARED and VIEW */
-	bool leaving;	       /* EV_LEAVE came */
-	bool resuming;	       /* old pages wait for their old cluster */
+	bool frozen;   /* between PREPARED and VIEW */
+	bool leaving;  /* EV_LEAVE came */
+	bool resuming; /* old pages wait for their old cluster */
 	uint32_t table_version;
 	uint16_t next_nid, next_region;
 	struct member **members; /* sorted by nid; this node among them */
@@ -335,19 +335,19 @@ struct core {
 	bool proposing;
 	uint32_t proposal;
 	uint64_t proposed_at;
-	bool again;	/* something happened meanwhile: propose once more */
+	bool again;	   /* something happened meanwhile: propose once more */
 	bool someone_died; /* in this view change */
 	bool new_master;   /* in this view change */
-	bool taking_over; /* by word of the leaving master */
+	bool taking_over;  /* by word of the leaving master */
 
 	/* rebuild after a view change */
 	bool rebuilding;
 	bool report_due; /* holdings are told when no revocation is under way any more */
-	bool drained;	/* nothing left at leavers: REBUILT sent */
+	bool drained;	 /* nothing left at leavers: REBUILT sent */
 	size_t draining; /* requests under way for that */
 	struct rec_holding *stashes; /* reported ones */
 	size_t nstashes, stashes_cap;
-	struct deferred *held, **held_tail; /* messages that wait for the rebuild */
+	struct deferred *held, **held_tail;   /* messages that wait for the rebuild */
 	struct deferred *early, **early_tail; /* messages of a newer epoch */
 
 	/* pages */
@@ -369,7 +369,8 @@ struct core {
 	struct dropping *dropping;
 	size_t ndropping;
 	uint32_t frees; /* EXTENT_FREE messages carried out here */
-	struct deferred *pool_wait, **pool_wait_tail; /* master: requests for memory that is being freed */
+	struct deferred *pool_wait,
+		**pool_wait_tail; /* master: requests for memory that is being freed */
 	bool exhausted_logged;
 
 	/* locks, barriers, waits */
@@ -399,9 +400,10 @@ void act_reset(struct core *c);
 void act_free(struct core *c);
 void act_log(struct core *c, int level, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 void act_reply(struct core *c, const struct core_creq *req, int err);
-struct core_action *act_answer(struct core *c, uint32_t client, uint32_t op, uint64_t ticket, int err);
-void act_page(struct core *c, uint32_t type, page_key key, bool write, uint8_t src, uint32_t first_page,
-	      uint8_t how, int err);
+struct core_action *act_answer(struct core *c, uint32_t client, uint32_t op, uint64_t ticket,
+			       int err);
+void act_page(struct core *c, uint32_t type, page_key key, bool write, uint8_t src,
+	      uint32_t first_page, uint8_t how, int err);
 struct core_msg msg_new(const struct core *c, uint16_t type);
 /* To a member (or this node itself); without a link it is dropped: a view change follows then. */
 void msg_send(struct core *c, uint16_t nid, const struct core_msg *m, const void *recs);
@@ -439,7 +441,8 @@ void seek_on_datagram(struct core *c, const struct core_event *ev, struct link *
 void seek_on_link(struct core *c, struct link *l);
 void seek_on_link_down(struct core *c, link_id id);
 void seek_on_refused(struct core *c, const struct core_msg *m, const void *recs, struct link *l);
-void seek_on_table(struct core *c, struct link *l, const struct core_msg *m, const struct rec_member *recs);
+void seek_on_table(struct core *c, struct link *l, const struct core_msg *m,
+		   const struct rec_member *recs);
 void seek_check_links(struct core *c);
 void seek_announce(struct core *c);
 void seek_on_dissolve(struct core *c, const struct core_addr *addr);
@@ -483,7 +486,8 @@ void view_on_leave(struct core *c, uint16_t nid);
 void view_on_takeover(struct core *c, const struct core_msg *m);
 void view_on_rebuilt(struct core *c, uint16_t nid);
 void view_on_leave_ok(struct core *c);
-void view_reset(struct core *c, const char *why); /* why NULL: nothing is lost, what clients asked stands */
+void view_reset(struct core *c,
+		const char *why); /* why NULL: nothing is lost, what clients asked stands */
 
 /* rebuild.c: directories from what the members hold */
 void rebuild_start(struct core *c);
@@ -495,7 +499,8 @@ void rebuild_drained(struct core *c);
 /* page.c: pages at this node */
 struct page *page_find(struct core *c, page_key key);
 struct page *page_get(struct core *c, page_key key);
-void page_each(struct core *c, void (*fn)(struct core *c, page_key key, struct page *p, void *ctx), void *ctx);
+void page_each(struct core *c, void (*fn)(struct core *c, page_key key, struct page *p, void *ctx),
+	       void *ctx);
 void page_forget_all(struct core *c);
 void page_drop(struct core *c, page_key key, struct page *p);
 
@@ -552,13 +557,15 @@ void extent_put(struct core *c, const struct rec_extent *e);
 void extent_fill(struct core *c, const struct rec_extent *e);
 void extent_remove(struct core *c, page_key key, uint64_t count);
 void extent_clear(struct core *c);
-uint64_t extent_gap(const struct core *c, page_key key); /* first allocated page at or after key, UINT64_MAX: none */
+uint64_t extent_gap(const struct core *c,
+		    page_key key); /* first allocated page at or after key, UINT64_MAX: none */
 
 /* pool.c: the master gives memory out; asked.c: everybody asks for it */
 void pool_on_request(struct core *c, const struct core_msg *m);
 void pool_on_freed(struct core *c, const struct core_msg *m);
 void pool_on_free(struct core *c, const struct core_msg *m);
-void deferred_add(struct deferred ***tail, link_id link, const struct core_msg *m, const void *recs);
+void deferred_add(struct deferred ***tail, link_id link, const struct core_msg *m,
+		  const void *recs);
 void deferred_free(struct deferred *d);
 void pool_dropped(struct core *c);
 void pool_count(struct core *c);

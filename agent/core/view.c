@@ -37,7 +37,8 @@ static bool is_dead(const struct core *c, const struct member *m)
 
 bool view_takes_part(const struct core *c, const struct member *m)
 {
-	return m == c->self || (m->rec.state != MEMBER_JOINING && !m->evict && !m->gone && !is_dead(c, m));
+	return m == c->self ||
+	       (m->rec.state != MEMBER_JOINING && !m->evict && !m->gone && !is_dead(c, m));
 }
 
 /* Somebody is out of reach, but not for long enough to go on without. */
@@ -159,7 +160,8 @@ void view_on_prepared(struct core *c, const struct core_msg *m)
 	if (m->flags & F_REFUSED) {
 		if (m->a > c->promised)
 			c->promised = (uint32_t)m->a;
-		if (m->epoch > c->epoch) { /* a view was installed without us: its master must take us in again */
+		if (m->epoch >
+		    c->epoch) { /* a view was installed without us: its master must take us in again */
 			c->proposing = false;
 			c->master = m->nid;
 			return;

@@ -44,7 +44,8 @@ void wait_client(struct core *c, const struct core_creq *req)
 	struct page_waiter *w;
 
 	if (req->op == OP_WAKE) {
-		act_answer(c, req->client, OP_WAKE, req->ticket, 0)->reply.val[0] = wake(c, req->key);
+		act_answer(c, req->client, OP_WAKE, req->ticket, 0)->reply.val[0] = wake(c,
+											 req->key);
 		return;
 	}
 	act_reply(c, req, 0); /* armed: what is read from now on is watched */

@@ -41,8 +41,8 @@ struct pager_host {
 	 * upgrade or fail; a prefetch need not be answered. The same page may
 	 * be reported again while it is pending.
 	 */
-	void (*fault)(void *ctx, uint16_t region, uint64_t page, uint32_t count,
-		      bool write, bool prefetch);
+	void (*fault)(void *ctx, uint16_t region, uint64_t page, uint32_t count, bool write,
+		      bool prefetch);
 	/* Watch @fd for input and call pager_ops.ready(fd) then; and stop. */
 	int (*watch)(void *ctx, int fd);
 	void (*unwatch)(void *ctx, int fd);
@@ -63,8 +63,8 @@ struct pager_identity {
 };
 
 struct pager_config {
-	uint16_t port;		     /* the agent's TCP port: names the node on this kernel */
-	uint32_t recovery_ms;	     /* how long faults wait for a dead agent, kmod only */
+	uint16_t port;		       /* the agent's TCP port: names the node on this kernel */
+	uint32_t recovery_ms;	       /* how long faults wait for a dead agent, kmod only */
 	const struct pager_host *host; /* must outlive the pager */
 };
 

@@ -72,7 +72,8 @@ void check_prot(unsigned int n, uint64_t key)
 			continue;
 		if (prot == PAGE_MODIFIED || other == PAGE_MODIFIED)
 			fail("page %u: node %u may %s while node %u may %s", (unsigned int)key, n,
-			     prot == PAGE_MODIFIED ? "write" : "read", i, other == PAGE_MODIFIED ? "write" : "read");
+			     prot == PAGE_MODIFIED ? "write" : "read", i,
+			     other == PAGE_MODIFIED ? "write" : "read");
 	}
 }
 
@@ -96,8 +97,8 @@ void check_read(unsigned int n, uint64_t key, uint64_t value)
 		t->uncertain = false;
 		return;
 	}
-	fail("page %u: node %u reads %llu, the last write was %llu", (unsigned int)key, n, (unsigned long long)value,
-	     (unsigned long long)t->value);
+	fail("page %u: node %u reads %llu, the last write was %llu", (unsigned int)key, n,
+	     (unsigned long long)value, (unsigned long long)t->value);
 }
 
 void check_write(unsigned int n, uint64_t key, uint64_t value)
@@ -118,11 +119,15 @@ void check_page_error(unsigned int n, uint64_t key, int err)
 		fail("page %u: node %u gets error %d", (unsigned int)key, n, err);
 	for (unsigned int i = 0; i < NODES; i++)
 		if (sim.nodes[i].up && sim.nodes[i].pages[key].prot != PAGE_INVALID)
-			fail("page %u is called lost at node %u, but node %u has it", (unsigned int)key, n, i);
-	if (!sim.plan.steady && !truth[key].value) /* its home may be gone, and nobody knows that it was never written */
+			fail("page %u is called lost at node %u, but node %u has it",
+			     (unsigned int)key, n, i);
+	if (!sim.plan.steady &&
+	    !truth[key]
+		     .value) /* its home may be gone, and nobody knows that it was never written */
 		return;
 	if (!truth[key].may_be_lost && !truth[key].uncertain)
-		fail("page %u is called lost at node %u, but no node died with it", (unsigned int)key, n);
+		fail("page %u is called lost at node %u, but no node died with it",
+		     (unsigned int)key, n);
 }
 
 static void mark_known(void *ctx, const struct rec_extent *e)
@@ -156,11 +161,14 @@ void check_death(unsigned int n)
 			const struct sim_page *p = &sim.nodes[i].pages[k];
 
 			alive |= i != n && sim.nodes[i].up &&
-				 ((p->prot != PAGE_INVALID && p->value == t->value) || (p->stash && p->stash_value == t->value));
+				 ((p->prot != PAGE_INVALID && p->value == t->value) ||
+				  (p->stash && p->stash_value == t->value));
 		}
 		if (node->left) {
-			if (others && !alive && !sim.deaths && node->pages[k].prot != PAGE_INVALID && t->value)
-				fail("node %u left cleanly with the only copy of page %u", n, (unsigned int)k);
+			if (others && !alive && !sim.deaths &&
+			    node->pages[k].prot != PAGE_INVALID && t->value)
+				fail("node %u left cleanly with the only copy of page %u", n,
+				     (unsigned int)k);
 			continue;
 		}
 		if (node->pages[k].prot != PAGE_INVALID || node->pages[k].stash)
@@ -174,7 +182,8 @@ void check_death(unsigned int n)
 	}
 	for (unsigned int p = 0; p < PROGS; p++)
 		check_holder_died(n, p);
-	for (uint64_t k = 0; k < PAGES; k++) /* an allocation that only dead nodes knew of may be forgotten */
+	for (uint64_t k = 0; k < PAGES;
+	     k++) /* an allocation that only dead nodes knew of may be forgotten */
 		truth[k].allocated &= truth[k].allocated_by != n;
 	if (!node->left)
 		sim.deaths++;
@@ -185,8 +194,8 @@ void check_death(unsigned int n)
 void check_locked(unsigned int n, unsigned int p, uint32_t lock, int err)
 {
 	if (locks[lock].node >= 0)
-		fail("lock %u: node %u program %u gets it while node %d program %d holds it", lock, n, p, locks[lock].node,
-		     locks[lock].prog);
+		fail("lock %u: node %u program %u gets it while node %d program %d holds it", lock,
+		     n, p, locks[lock].node, locks[lock].prog);
 	/* Where nodes died, who knew of the lock may be among them. */
 	if (owner_died[lock] && err != EOWNERDEAD && !sim.deaths)
 		fail("lock %u: its holder died, but node %u is not told", lock, n);
@@ -198,9 +207,11 @@ void check_locked(unsigned int n, unsigned int p, uint32_t lock, int err)
 		for (unsigned int k = 0; k < PROGS; k++) {
 			struct prog *g = &sim.nodes[i].progs[k];
 
-			if (sim.nodes[i].up && g->plan == PLAN_LOCK && g->state == PROG_ASKED && g->step == 1 && g->lock == lock &&
-			    (i != n || k != p) && ++g->bypassed > 40)
-				fail("lock %u: node %u program %u was passed over %u times", lock, i, k, g->bypassed);
+			if (sim.nodes[i].up && g->plan == PLAN_LOCK && g->state == PROG_ASKED &&
+			    g->step == 1 && g->lock == lock && (i != n || k != p) &&
+			    ++g->bypassed > 40)
+				fail("lock %u: node %u program %u was passed over %u times", lock,
+				     i, k, g->bypassed);
 		}
 }
 
@@ -215,8 +226,8 @@ void check_rw_locked(unsigned int n, unsigned int p, uint32_t lock, bool write)
 {
 	(void)p;
 	if (rw_writer[lock] >= 0 || (write && rw_readers[lock]))
-		fail("reader-writer lock %u: node %u %s while %d readers and writer node %d are in", lock, n,
-		     write ? "writes" : "reads", rw_readers[lock], rw_writer[lock]);
+		fail("reader-writer lock %u: node %u %s while %d readers and writer node %d are in",
+		     lock, n, write ? "writes" : "reads", rw_readers[lock], rw_writer[lock]);
 	if (write)
 		rw_writer[lock] = (int)n;
 	else
@@ -254,7 +265,8 @@ void check_alloc(unsigned int n, uint64_t key, uint64_t count)
 {
 	for (uint64_t k = key; k < key + count; k++) {
 		if (k >= PAGES)
-			fail("page %u is handed out, but the region ends before it", (unsigned int)k);
+			fail("page %u is handed out, but the region ends before it",
+			     (unsigned int)k);
 		if (truth[k].allocated)
 			fail("page %u is handed out twice", (unsigned int)k);
 		memset(&truth[k], 0, sizeof(truth[k]));
@@ -284,8 +296,9 @@ void check_barrier_release(unsigned int n)
 		return;
 	for (unsigned int i = 0; i < sim.plan.nodes; i++)
 		if (entered[i] < released[n])
-			fail("barrier: node %u leaves round %llu, but node %u has entered only %llu", n,
-			     (unsigned long long)released[n], i, (unsigned long long)entered[i]);
+			fail("barrier: node %u leaves round %llu, but node %u has entered only "
+			     "%llu",
+			     n, (unsigned long long)released[n], i, (unsigned long long)entered[i]);
 }
 
 /* --- first come, first served: the order in which requests reach the master --- */
@@ -307,8 +320,8 @@ void check_token_moved(uint64_t lock, unsigned int n)
 		return;
 	/* The master's own requests are not seen: what is seen must keep its order. */
 	if (!nasked[lock] || q[0] != n)
-		fail("lock %u: node %u gets the token before node %u, which asked first", (unsigned int)lock, n,
-		     nasked[lock] ? q[0] : n);
+		fail("lock %u: node %u gets the token before node %u, which asked first",
+		     (unsigned int)lock, n, nasked[lock] ? q[0] : n);
 	memmove(q, q + 1, --nasked[lock] * sizeof(*q));
 }
 
@@ -318,8 +331,10 @@ void check_sleepers(unsigned int n, uint64_t key)
 	for (unsigned int p = 0; p < PROGS; p++) {
 		struct prog *g = &sim.nodes[n].progs[p];
 
-		if (g->state == PROG_ARMED && g->key == key && sim.nodes[n].pages[key].prot == PAGE_INVALID)
-			fail("node %u program %u sleeps on page %u, which was taken away", n, p, (unsigned int)key);
+		if (g->state == PROG_ARMED && g->key == key &&
+		    sim.nodes[n].pages[key].prot == PAGE_INVALID)
+			fail("node %u program %u sleeps on page %u, which was taken away", n, p,
+			     (unsigned int)key);
 	}
 }
 
@@ -339,11 +354,13 @@ static void check_cluster(void)
 			first = info;
 			continue;
 		}
-		if (info.cluster != first.cluster || info.master != first.master || info.members != first.members ||
-		    info.epoch != first.epoch)
-			fail("nodes do not agree: node %u is of cluster %llx, master %u, %u members, epoch %u; the first %llx, %u, %u, %u",
-			     i, (unsigned long long)info.cluster, info.master, info.members, info.epoch,
-			     (unsigned long long)first.cluster, first.master, first.members, first.epoch);
+		if (info.cluster != first.cluster || info.master != first.master ||
+		    info.members != first.members || info.epoch != first.epoch)
+			fail("nodes do not agree: node %u is of cluster %llx, master %u, %u "
+			     "members, epoch %u; the first %llx, %u, %u, %u",
+			     i, (unsigned long long)info.cluster, info.master, info.members,
+			     info.epoch, (unsigned long long)first.cluster, first.master,
+			     first.members, first.epoch);
 	}
 }
 
@@ -355,8 +372,10 @@ static void check_progs(unsigned int n)
 		if (g->state == PROG_ARMED)
 			continue; /* nobody has to write any more */
 		if (prog_waits(g))
-			fail("node %u program %u waits for ever: plan %u step %u page %u lock %u since %llu", n, p, g->plan, g->step,
-			     (unsigned int)g->key, g->lock, (unsigned long long)g->since);
+			fail("node %u program %u waits for ever: plan %u step %u page %u lock %u "
+			     "since %llu",
+			     n, p, g->plan, g->step, (unsigned int)g->key, g->lock,
+			     (unsigned long long)g->since);
 	}
 }
 

@@ -40,11 +40,13 @@ void fail(const char *fmt, ...)
 	va_list ap;
 
 	fflush(stdout);
-	fprintf(stderr, "seed %llu, at %llu us: ", (unsigned long long)sim.seed, (unsigned long long)sim.now);
+	fprintf(stderr, "seed %llu, at %llu us: ", (unsigned long long)sim.seed,
+		(unsigned long long)sim.now);
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\nreplay: sim --seed %llu --count 1 --trace\n", (unsigned long long)sim.seed);
+	fprintf(stderr, "\nreplay: sim --seed %llu --count 1 --trace\n",
+		(unsigned long long)sim.seed);
 	exit(1);
 }
 
@@ -184,13 +186,15 @@ static bool quiet(void)
 		if (!sim.nodes[i].up)
 			continue;
 		core_info_get(sim.nodes[i].core, &info);
-		if (info.state != CORE_MEMBER || info.rebuilding || (cluster && info.cluster != cluster))
+		if (info.state != CORE_MEMBER || info.rebuilding ||
+		    (cluster && info.cluster != cluster))
 			return false;
 		cluster = info.cluster;
 		for (unsigned int p = 1; p < PROGS; p++) {
 			const struct prog *g = &sim.nodes[i].progs[p];
 
-			if (g->state == PROG_FAULT || g->state == PROG_ASKED || (g->plan && g->state == PROG_IDLE))
+			if (g->state == PROG_FAULT || g->state == PROG_ASKED ||
+			    (g->plan && g->state == PROG_IDLE))
 				return false;
 		}
 	}
@@ -201,7 +205,9 @@ static void run_schedule(uint64_t seed)
 {
 	uint64_t end;
 
-	sim = (struct sim){ .seed = seed, .rng = seed * 0x2545f4914f6cdd1dull + 1, .trace = sim.trace };
+	sim = (struct sim){ .seed = seed,
+			    .rng = seed * 0x2545f4914f6cdd1dull + 1,
+			    .trace = sim.trace };
 	sim.now = 1000000;
 	net_reset();
 	check_reset();
@@ -214,7 +220,8 @@ static void run_schedule(uint64_t seed)
 			break;
 	sim.draining = true;
 	tracef("draining");
-	end = sim.now + 20000000; /* a dead node takes DEAD_MS to notice, clusters that missed each other some announcements */
+	end = sim.now +
+	      20000000; /* a dead node takes DEAD_MS to notice, clusters that missed each other some announcements */
 	for (unsigned int i = 0; sim.now < end && net_run_one(); i++)
 		if (i % 64 == 0 && quiet())
 			break;
@@ -236,18 +243,17 @@ static int run_job(uint64_t seed, uint64_t count, uint64_t step)
 		messages += sim.messages;
 		ops += sim.ops_done;
 	}
-	printf("# %llu messages, %llu operations\n", (unsigned long long)messages, (unsigned long long)ops);
+	printf("# %llu messages, %llu operations\n", (unsigned long long)messages,
+	       (unsigned long long)ops);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "count", 1, NULL, 'c' },
-						 { "seed", 1, NULL, 's' },
-						 { "jobs", 1, NULL, 'j' },
-						 { "trace", 0, NULL, 't' },
-						 { "help", 0, NULL, 'h' },
-						 { 0 } };
+	static const struct option options[] = {
+		{ "count", 1, NULL, 'c' }, { "seed", 1, NULL, 's' }, { "jobs", 1, NULL, 'j' },
+		{ "trace", 0, NULL, 't' }, { "help", 0, NULL, 'h' }, { 0 }
+	};
 	uint64_t count = 1000, seed = 1, jobs = 1, failed = 0;
 	int o;
 
@@ -272,6 +278,7 @@ int main(int argc, char **argv)
 			exit(run_job(seed + j, count - j, jobs));
 	for (int status; wait(&status) > 0;)
 		failed += !WIFEXITED(status) || WEXITSTATUS(status);
-	printf("%llu passed, %llu failed\n", (unsigned long long)*passed, (unsigned long long)failed);
+	printf("%llu passed, %llu failed\n", (unsigned long long)*passed,
+	       (unsigned long long)failed);
 	return failed || *passed != count;
 }

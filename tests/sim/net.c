@@ -7,11 +7,11 @@
 #include "tests/sim/sim.h"
 
 struct wire {
-	unsigned int end[2];  /* nodes */
-	link_id id[2];	      /* each side's number */
-	bool open[2];	      /* side has not heard of its end yet */
+	unsigned int end[2]; /* nodes */
+	link_id id[2];	     /* each side's number */
+	bool open[2];	     /* side has not heard of its end yet */
 	bool cut;
-	uint64_t last[2];     /* latest delivery towards side i: links keep order */
+	uint64_t last[2]; /* latest delivery towards side i: links keep order */
 };
 
 struct item {
@@ -215,15 +215,16 @@ void net_send(unsigned int from, const struct core_action *a)
 			const struct sim_page *p = &sim.nodes[from].pages[a->msg.key + i];
 
 			if (a->src == DATA_STASH ? !p->stash : p->prot == PAGE_INVALID)
-				fail("node %u sends page %u without having its bytes", from, (unsigned int)(a->msg.key + i));
+				fail("node %u sends page %u without having its bytes", from,
+				     (unsigned int)(a->msg.key + i));
 			it->values[i] = a->src == DATA_STASH ? p->stash_value : p->value;
 		}
 	}
 	if (a->msg.type == MSG_LOCK_GRANT && (a->msg.flags & F_GRANT))
 		check_token_moved(a->msg.key, it->node);
-	tracef("  %u -> %u type %u key %llu+%u ver %u flags %x nid %u arg %u epoch %u", from, it->node, a->msg.type,
-	       (unsigned long long)a->msg.key, a->msg.count, a->msg.ver, a->msg.flags, a->msg.nid, a->msg.arg,
-	       a->msg.epoch);
+	tracef("  %u -> %u type %u key %llu+%u ver %u flags %x nid %u arg %u epoch %u", from,
+	       it->node, a->msg.type, (unsigned long long)a->msg.key, a->msg.count, a->msg.ver,
+	       a->msg.flags, a->msg.nid, a->msg.arg, a->msg.epoch);
 	commit(it);
 }
 
@@ -287,7 +288,8 @@ void net_cut(unsigned int a, unsigned int b, uint64_t for_us)
 	for (uint32_t w = 0; w < nwires; w++) {
 		struct wire *x = &wires[w];
 
-		if (x->cut || !((x->end[0] == a && x->end[1] == b) || (x->end[0] == b && x->end[1] == a)))
+		if (x->cut ||
+		    !((x->end[0] == a && x->end[1] == b) || (x->end[0] == b && x->end[1] == a)))
 			continue;
 		x->cut = true;
 		wire_end(w, 0, delay());

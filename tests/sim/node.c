@@ -49,11 +49,13 @@ static void install(unsigned int i, const struct core_action *a, const uint64_t 
 
 		if (a->src == DATA_MSG) {
 			if (!values)
-				fail("node %u installs page %u from bytes that are not there", i, (unsigned int)(a->key + k));
+				fail("node %u installs page %u from bytes that are not there", i,
+				     (unsigned int)(a->key + k));
 			p->value = values[a->first_page + k];
 		} else if (a->src == DATA_STASH) {
 			if (!p->stash)
-				fail("node %u restores page %u without a stash", i, (unsigned int)(a->key + k));
+				fail("node %u restores page %u without a stash", i,
+				     (unsigned int)(a->key + k));
 			p->value = p->stash_value;
 			p->stash = false;
 		} else {
@@ -71,7 +73,8 @@ static void upgrade(unsigned int i, const struct core_action *a)
 		struct sim_page *p = &sim.nodes[i].pages[a->key + k];
 
 		if (p->prot == PAGE_INVALID)
-			fail("node %u upgrades page %u that it does not have", i, (unsigned int)(a->key + k));
+			fail("node %u upgrades page %u that it does not have", i,
+			     (unsigned int)(a->key + k));
 		p->prot = PAGE_MODIFIED;
 		check_prot(i, a->key + k);
 		prog_page(i, a->key + k, 0);
@@ -90,7 +93,8 @@ void node_revoke_now(unsigned int i, uint64_t key, uint32_t count, uint8_t how)
 		}
 		if (how == REVOKE_TAKE) {
 			if (p->prot == PAGE_INVALID)
-				fail("node %u takes page %u that it does not have", i, (unsigned int)(key + k));
+				fail("node %u takes page %u that it does not have", i,
+				     (unsigned int)(key + k));
 			p->stash = true;
 			p->stash_value = p->value;
 		}
@@ -180,8 +184,10 @@ void node_step(unsigned int i, struct core_event *ev, const uint64_t *values)
 
 	ev->now_us = sim.now;
 	if (ev->type != EV_TICK)
-		tracef("node %u: event %u msg %u key %llu from %u", i, ev->type, ev->msg ? ev->msg->type : 0,
-		       (unsigned long long)(ev->msg ? ev->msg->key : ev->key), ev->msg ? ev->msg->src : 0);
+		tracef("node %u: event %u msg %u key %llu from %u", i, ev->type,
+		       ev->msg ? ev->msg->type : 0,
+		       (unsigned long long)(ev->msg ? ev->msg->key : ev->key),
+		       ev->msg ? ev->msg->src : 0);
 	core_step(n->core, ev);
 	a = core_actions(n->core, &count);
 	for (size_t k = 0; k < count; k++)

@@ -23,12 +23,18 @@ static void think(unsigned int n, unsigned int p)
 	net_prog(n, p, chance(40) ? 0 : rnd(300));
 }
 
-static void ask(unsigned int n, unsigned int p, uint32_t op, uint64_t key, uint64_t count, uint32_t id, uint32_t flags,
-		uint64_t timeout)
+static void ask(unsigned int n, unsigned int p, uint32_t op, uint64_t key, uint64_t count,
+		uint32_t id, uint32_t flags, uint64_t timeout)
 {
 	struct prog *g = prog_of(n, p);
-	struct core_creq req = { .client = g->client, .op = op, .ticket = ++g->ticket, .key = key, .count = count,
-				 .timeout_us = timeout, .id = id, .flags = flags };
+	struct core_creq req = { .client = g->client,
+				 .op = op,
+				 .ticket = ++g->ticket,
+				 .key = key,
+				 .count = count,
+				 .timeout_us = timeout,
+				 .id = id,
+				 .flags = flags };
 	struct core_event ev = { .type = EV_CLIENT, .req = &req };
 
 	g->state = PROG_ASKED;
@@ -53,8 +59,8 @@ static bool access_page(unsigned int n, unsigned int p, uint64_t key, bool write
 			g->value = pg->value;
 			check_read(n, key, g->value);
 		}
-		tracef("node %u prog %u %s page %u: %llu", n, p, write ? "writes" : "reads", (unsigned int)key,
-		       (unsigned long long)g->value);
+		tracef("node %u prog %u %s page %u: %llu", n, p, write ? "writes" : "reads",
+		       (unsigned int)key, (unsigned long long)g->value);
 		return true;
 	}
 	g->state = PROG_FAULT;
@@ -125,7 +131,8 @@ static void plan_lock(unsigned int n, unsigned int p)
 			think(n, p);
 			return;
 		}
-		ask(n, p, OP_LOCK, 0, 0, g->lock, how == 0 ? F_TRY : 0, how == 1 ? rnd(5000) : CORE_NO_TIMEOUT);
+		ask(n, p, OP_LOCK, 0, 0, g->lock, how == 0 ? F_TRY : 0,
+		    how == 1 ? rnd(5000) : CORE_NO_TIMEOUT);
 		return;
 	case 1:
 		if (!access_page(n, p, COUNTERS + g->lock, false))
@@ -155,7 +162,8 @@ static void plan_rw(unsigned int n, unsigned int p)
 	switch (g->step) {
 	case 0:
 		g->step = 1;
-		ask(n, p, OP_RWLOCK, 0, 0, g->lock, (g->write ? F_WRITE : 0) | (how == 0 ? F_TRY : 0),
+		ask(n, p, OP_RWLOCK, 0, 0, g->lock,
+		    (g->write ? F_WRITE : 0) | (how == 0 ? F_TRY : 0),
 		    how == 1 ? rnd(5000) : CORE_NO_TIMEOUT);
 		return;
 	case 1:
@@ -240,7 +248,11 @@ static void choose(unsigned int n, unsigned int p)
 	g->lock = (uint32_t)rnd(LOCKS);
 	g->write = chance(40);
 	g->step = 0;
-	g->plan = r < 55 ? PLAN_NONE : r < 75 ? PLAN_LOCK : r < 85 ? PLAN_RW : r < 90 ? PLAN_WAIT : PLAN_ALLOC;
+	g->plan = r < 55   ? PLAN_NONE
+		  : r < 75 ? PLAN_LOCK
+		  : r < 85 ? PLAN_RW
+		  : r < 90 ? PLAN_WAIT
+			   : PLAN_ALLOC;
 }
 
 /* Programs begin when the cluster stands: two that were founded at once and have data would rightly stay apart. */

@@ -19,19 +19,19 @@
 #include "agent/core/core.h"
 #include "agent/core/lock_word.h"
 
-#define NODES 8	   /* ever started in one schedule */
-#define PROGS 3	   /* programs per node */
-#define PAGES 128  /* of the default region */
-#define LOCKS 3
-#define HOT 5	   /* pages that all programs fight for: the last of the region */
+#define NODES	 8   /* ever started in one schedule */
+#define PROGS	 3   /* programs per node */
+#define PAGES	 128 /* of the default region */
+#define LOCKS	 3
+#define HOT	 5 /* pages that all programs fight for: the last of the region */
 #define COUNTERS (PAGES - HOT - LOCKS) /* pages that locks protect stand before them */
-#define DEAD_MS 200
+#define DEAD_MS	 200
 
 enum prog_state {
 	PROG_IDLE,
-	PROG_FAULT,   /* waits for a page */
-	PROG_ASKED,   /* waits for a reply */
-	PROG_ARMED,   /* OP_WAIT: armed, waits for the second reply */
+	PROG_FAULT, /* waits for a page */
+	PROG_ASKED, /* waits for a reply */
+	PROG_ARMED, /* OP_WAIT: armed, waits for the second reply */
 	PROG_GONE,
 };
 
@@ -44,7 +44,7 @@ struct prog {
 	uint64_t key, value;
 	uint64_t ticket, since;
 	uint32_t lock;
-	uint32_t bypassed; /* grants to others while this one waits */
+	uint32_t bypassed;			  /* grants to others while this one waits */
 	uint64_t alloc, alloc_count, asked_count; /* alloc_count 0: none */
 	uint64_t rounds;
 	bool owner_dead;
@@ -74,8 +74,8 @@ struct plan {
 	unsigned int nodes, ops, chunks;
 	unsigned int deaths, cuts, leaves, joins, prog_kills;
 	uint64_t delay_min, delay_max;
-	unsigned int spike; /* one message in so many takes long; 0: none */
-	unsigned int loss;  /* datagrams, percent */
+	unsigned int spike;  /* one message in so many takes long; 0: none */
+	unsigned int loss;   /* datagrams, percent */
 	unsigned int pinned; /* revocations that take time, percent */
 	uint64_t hold_us;
 	bool steady; /* membership does not change: stricter checks */
@@ -89,7 +89,7 @@ struct sim {
 	unsigned int deaths;
 	uint64_t ops_done, ops_left;
 	uint64_t cluster; /* the one that all the first nodes ended in; 0: not yet */
-	bool draining; /* no new faults; everything must come to an end */
+	bool draining;	  /* no new faults; everything must come to an end */
 	bool trace;
 	uint64_t next_value;
 	uint64_t messages;
@@ -104,7 +104,17 @@ void fail(const char *fmt, ...) __attribute__((noreturn, format(printf, 1, 2)));
 void tracef(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 
 /* net.c */
-enum sim_event { SIM_TICK, SIM_LINK_UP, SIM_LINK_DOWN, SIM_MSG, SIM_DATAGRAM, SIM_REVOKED, SIM_PROG, SIM_FAULT_PLAN, SIM_CALL };
+enum sim_event {
+	SIM_TICK,
+	SIM_LINK_UP,
+	SIM_LINK_DOWN,
+	SIM_MSG,
+	SIM_DATAGRAM,
+	SIM_REVOKED,
+	SIM_PROG,
+	SIM_FAULT_PLAN,
+	SIM_CALL
+};
 void net_reset(void);
 bool net_run_one(void); /* false: nothing left */
 void net_connect(unsigned int from, link_id link, const struct core_addr *to);

@@ -225,7 +225,9 @@ void rig_pass(uint64_t us)
 		unsigned int who = 0;
 
 		for (unsigned int i = 0; i < RIG_NODES; i++) {
-			uint64_t due = rig.nodes[i].core && !rig.nodes[i].cut ? core_deadline(rig.nodes[i].core) : UINT64_MAX;
+			uint64_t due = rig.nodes[i].core && !rig.nodes[i].cut
+					       ? core_deadline(rig.nodes[i].core)
+					       : UINT64_MAX;
 
 			if (due < next) {
 				next = due;
@@ -244,10 +246,19 @@ void rig_pass(uint64_t us)
 void rig_add(unsigned int i, uint64_t chunks)
 {
 	struct rig_node *n = &rig.nodes[i];
-	struct core_config cfg = { .uid = 100 + i, .weight = 1 + i, .cluster = "rig", .port = (uint16_t)(9900 + i),
-				   .chunks = chunks, .dead_ms = 100, .elect_ms = 20, .touch_pages = 4, .prefetch_pages = 1,
-				   .region_size = RIG_PAGES * 4096, .lock_words = n->words,
-				   .lock_stride = sizeof(n->words[0]), .nlock_words = RIG_WORDS };
+	struct core_config cfg = { .uid = 100 + i,
+				   .weight = 1 + i,
+				   .cluster = "rig",
+				   .port = (uint16_t)(9900 + i),
+				   .chunks = chunks,
+				   .dead_ms = 100,
+				   .elect_ms = 20,
+				   .touch_pages = 4,
+				   .prefetch_pages = 1,
+				   .region_size = RIG_PAGES * 4096,
+				   .lock_words = n->words,
+				   .lock_stride = sizeof(n->words[0]),
+				   .nlock_words = RIG_WORDS };
 
 	memset(n, 0, sizeof(*n));
 	for (int p = 0; p < RIG_PAGES; p++)
@@ -296,14 +307,16 @@ static struct core_reply ask(unsigned int i, struct core_creq *req)
 	return n->reply;
 }
 
-struct core_reply rig_ask(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint64_t key, uint64_t count)
+struct core_reply rig_ask(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint64_t key,
+			  uint64_t count)
 {
 	struct core_creq req = { .client = client, .op = op, .key = key, .count = count, .id = id };
 
 	return ask(i, &req);
 }
 
-struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint32_t flags)
+struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, uint32_t id,
+				uint32_t flags)
 {
 	struct core_creq req = { .client = client, .op = op, .id = id, .flags = flags };
 

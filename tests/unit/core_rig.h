@@ -43,8 +43,10 @@ void rig_stop(void);
 void rig_pass(uint64_t us);
 void rig_fault(unsigned int i, uint64_t page, bool write);
 /* A client of the node asks; returns its reply, or one with err -1 when none came. */
-struct core_reply rig_ask(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint64_t key, uint64_t count);
-struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint32_t flags);
+struct core_reply rig_ask(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint64_t key,
+			  uint64_t count);
+struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, uint32_t id,
+				uint32_t flags);
 void rig_client_gone(unsigned int i, uint32_t client);
 void rig_leave(unsigned int i);
 void rig_kill(unsigned int i);

@@ -177,7 +177,8 @@ static void metadata_is_at_most_64_bytes_a_page(void **state)
 		rig_fault(0, p, true);
 	core_page_memory(rig.nodes[0].core, &bytes, &pages);
 	assert_true(pages >= RIG_PAGES);
-	assert_true(bytes <= pages * 64 + 16 * sizeof(struct map_slot)); /* the smallest table of leaves */
+	assert_true(bytes <=
+		    pages * 64 + 16 * sizeof(struct map_slot)); /* the smallest table of leaves */
 	assert_true(sizeof(struct leaf) <= 64 * LEAF_PAGES - 64);
 }
 
@@ -195,7 +196,8 @@ static void outside_the_region_is_refused(void **state)
 
 static void memory_is_given_once_and_taken_back(void **state)
 {
-	struct core_reply a = rig_ask(0, 1, OP_ALLOC, 0, 0, 8), b = rig_ask(1, 1, OP_ALLOC, 0, 0, 8);
+	struct core_reply a = rig_ask(0, 1, OP_ALLOC, 0, 0, 8),
+			  b = rig_ask(1, 1, OP_ALLOC, 0, 0, 8);
 
 	(void)state;
 	assert_int_equal(a.err, 0);
@@ -379,7 +381,7 @@ static void the_map_keeps_what_a_plain_table_keeps(void **state)
 
 int main(void)
 {
-#define TWO(f) cmocka_unit_test_setup_teardown(f, two, stop)
+#define TWO(f)	 cmocka_unit_test_setup_teardown(f, two, stop)
 #define THREE(f) cmocka_unit_test_setup_teardown(f, three, stop)
 	const struct CMUnitTest tests[] = {
 		THREE(the_first_is_master_with_id_1),
