@@ -41,7 +41,7 @@ endif
 test_lib_SRCS := tests/unit/test_lib.c tests/unit/lib_nodes.c
 test_lib_LIBS := cmocka
 test_lib_DEPS := $(B)/libdsm.a
-test_lib_process_SRCS := tests/unit/test_lib_process.c tests/unit/lib_nodes.c
+test_lib_process_SRCS := tests/unit/test_lib_process.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c
 test_lib_process_LIBS := cmocka
 test_lib_process_DEPS := $(B)/libdsm.a
 $(B)/test_lib $(B)/test_lib_process: | $(B)/dsmd

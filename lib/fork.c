@@ -10,6 +10,8 @@
  * inherited; the child maps it anew before fork() returns, because nobody can
  * tell when it will touch it.
  */
+#include <errno.h>
+#include <string.h>
 #include <unistd.h>
 
 #include "lib/context.h"
@@ -44,8 +46,9 @@ static void remap_all(struct dsm *ctx)
 	if (!err)
 		return;
 	context_lost(ctx);
-	log_line(LOG_ERROR, "port %u: the child of a fork cannot use the memory: error %d",
-		 ctx->port, -err);
+	log_line(LOG_WARN, "port %u: the child of a fork has no shared memory: %s", ctx->port,
+		 err == -EOPNOTSUPP ? "kernels before 6.4 let one program of a node map it"
+				    : strerror(-err));
 }
 
 static void begin_again(struct dsm *ctx)
