@@ -138,7 +138,7 @@ static bool dsm_agent_has_work(struct dsm_node *node)
 static ssize_t dsm_read(struct file *file, char __user *buf, size_t len, loff_t *pos)
 {
 	struct dsm_file *df = file->private_data;
-	struct dsm_node *node = smp_load_acquire(&df->node);
+	struct dsm_node *node = dsm_file_node(df);
 	struct dsm_req reqs[16];
 	size_t room = len / sizeof(reqs[0]), got = 0;
 	int err;
@@ -173,7 +173,7 @@ static ssize_t dsm_read(struct file *file, char __user *buf, size_t len, loff_t 
 static __poll_t dsm_poll(struct file *file, poll_table *wait)
 {
 	struct dsm_file *df = file->private_data;
-	struct dsm_node *node = smp_load_acquire(&df->node);
+	struct dsm_node *node = dsm_file_node(df);
 	__poll_t mask = 0;
 
 	if (!node)

@@ -79,7 +79,7 @@ struct dsm_node {
 	struct list_head link;
 	u16 port;
 
-	struct mutex mutex;
+	struct mutex mutex;	/* binding, regions, identity */
 	enum dsm_node_state state;
 	struct xarray regions;
 	u32 recovery_ms;
@@ -88,7 +88,7 @@ struct dsm_node {
 	u8 identity[DSM_IDENTITY_LEN];
 	u32 identity_len;
 
-	spinlock_t lock;
+	spinlock_t lock;	/* requests, queue, upcall fields */
 	DECLARE_HASHTABLE(requests, 8);
 	struct list_head queue;
 	struct list_head failed;
@@ -140,7 +140,7 @@ struct dsm_region {
  */
 struct dsm_file {
 	struct dsm_region *region;
-	struct mutex lock;
+	struct mutex lock;	/* mapped, node */
 	bool mapped;
 	struct dsm_node *node;
 };
@@ -180,6 +180,13 @@ struct dsm_request {
 	int error;
 };
 
+/* NULL, or the node that the descriptor is bound to. */
+static inline struct dsm_node *dsm_file_node(struct dsm_file *df)
+{
+	/* ORDER: pairs with the release in dsm_node_adopt(). */
+	return smp_load_acquire(&df->node);
+}
+
 /* main.c */
 extern struct vfsmount *dsm_mount;
 extern struct workqueue_struct *dsm_workqueue;
@@ -200,6 +207,7 @@ struct dsm_bind {
 	u32 portid;
 	struct net *net;
 };
+
 int dsm_node_bind(struct dsm_file *df, const struct dsm_bind *bind, bool *adopted,
 		  struct netlink_ext_ack *extack);
 void dsm_node_abandon(struct dsm_node *node);
@@ -209,6 +217,7 @@ struct dsm_node *dsm_node_of_socket(const struct net *net, u32 portid);
 void dsm_node_forget_socket(const struct net *net, u32 portid);
 void dsm_node_put(struct dsm_node *node);
 void dsm_nodes_exit(void);
+
 static inline struct dsm_node *dsm_node_get(struct dsm_node *node)
 {
 	kref_get(&node->ref);
@@ -224,6 +233,7 @@ struct dsm_region *dsm_region_find(struct dsm_node *node, u16 number);
 struct dsm_region *dsm_region_named(struct dsm_node *node, const char *name);
 struct dsm_region *dsm_region_default(void);
 void dsm_region_put(struct dsm_region *region);
+
 static inline struct dsm_region *dsm_region_get(struct dsm_region *region)
 {
 	kref_get(&region->ref);
@@ -262,6 +272,7 @@ enum dsm_post_flags {
 	DSM_POST_TRIED = 2,	/* the fault is a retry: it may come for a verdict */
 	DSM_POST_RETURNS = 4,	/* the caller will wait, and come back for the verdict */
 };
+
 struct dsm_request *dsm_request_post(struct dsm_region *region, pgoff_t page, unsigned int flags,
 				     u32 *ret_seq);
 int dsm_request_wait(struct dsm_request *req, u32 seq, bool returns);

@@ -111,7 +111,7 @@ out:
 
 long dsm_ioctl_agent(struct dsm_file *df, unsigned int cmd, void __user *arg)
 {
-	struct dsm_node *node = smp_load_acquire(&df->node);
+	struct dsm_node *node = dsm_file_node(df);
 	struct dsm_run __user *user;
 	struct dsm_runs runs;
 	struct dsm_run run;

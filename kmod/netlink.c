@@ -53,36 +53,78 @@ static const struct nla_policy dsm_identity_policy[] = {
 	[DSM_A_IDENTITY] = NLA_POLICY_RANGE(NLA_BINARY, 1, DSM_IDENTITY_LEN),
 };
 
-#define DSM_OP(_cmd, _doit, _policy) {		\
-	.cmd = _cmd,				\
-	.flags = GENL_ADMIN_PERM,		\
-	.doit = _doit,				\
-	.policy = _policy,			\
-	.maxattr = ARRAY_SIZE(_policy) - 1,	\
-}
-
-#define DSM_DUMP(_cmd, _dumpit, _policy)	\
-	.cmd = _cmd,				\
-	.flags = GENL_ADMIN_PERM,		\
-	.start = dsm_genl_dump_start,		\
-	.dumpit = _dumpit,			\
-	.done = dsm_genl_dump_done,		\
-	.policy = _policy,			\
-	.maxattr = ARRAY_SIZE(_policy) - 1
-
+/* Small operations have no policies of their own, so these are full ones. */
 static const struct genl_ops dsm_genl_ops[] = {
-	DSM_OP(DSM_CMD_BIND, dsm_genl_bind, dsm_bind_policy),
-	{ .cmd = DSM_CMD_UNBIND, .flags = GENL_ADMIN_PERM, .doit = dsm_genl_unbind },
-	DSM_OP(DSM_CMD_REGION_NEW, dsm_genl_region_new, dsm_region_policy),
-	DSM_OP(DSM_CMD_REGION_DEL, dsm_genl_region_del, dsm_region_del_policy),
-	{ DSM_DUMP(DSM_CMD_REGION_GET, dsm_genl_regions_dump, dsm_dump_policy) },
-	{ DSM_DUMP(DSM_CMD_REQS_GET, dsm_genl_reqs_dump, dsm_reqs_policy),
-	  .doit = dsm_genl_reqs_get },
-	DSM_OP(DSM_CMD_REQS_SET, dsm_genl_reqs_set, dsm_answers_policy),
-	{ DSM_DUMP(DSM_CMD_PAGES_GET, dsm_genl_pages_dump, dsm_pages_policy) },
-	{ .cmd = DSM_CMD_IDENTITY_GET, .flags = GENL_ADMIN_PERM, .doit = dsm_genl_identity_get },
-	DSM_OP(DSM_CMD_IDENTITY_SET, dsm_genl_identity_set, dsm_identity_policy),
-	DSM_OP(DSM_CMD_STATS_GET, dsm_genl_stats_get, dsm_dump_policy),
+	{
+		.cmd = DSM_CMD_BIND,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_bind,
+		.policy = dsm_bind_policy,
+		.maxattr = ARRAY_SIZE(dsm_bind_policy) - 1,
+	}, {
+		.cmd = DSM_CMD_UNBIND,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_unbind,
+	}, {
+		.cmd = DSM_CMD_REGION_NEW,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_region_new,
+		.policy = dsm_region_policy,
+		.maxattr = ARRAY_SIZE(dsm_region_policy) - 1,
+	}, {
+		.cmd = DSM_CMD_REGION_DEL,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_region_del,
+		.policy = dsm_region_del_policy,
+		.maxattr = ARRAY_SIZE(dsm_region_del_policy) - 1,
+	}, {
+		.cmd = DSM_CMD_REGION_GET,
+		.flags = GENL_ADMIN_PERM,
+		.start = dsm_genl_dump_start,
+		.dumpit = dsm_genl_regions_dump,
+		.done = dsm_genl_dump_done,
+		.policy = dsm_dump_policy,
+		.maxattr = ARRAY_SIZE(dsm_dump_policy) - 1,
+	}, {
+		.cmd = DSM_CMD_REQS_GET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_reqs_get,
+		.start = dsm_genl_dump_start,
+		.dumpit = dsm_genl_reqs_dump,
+		.done = dsm_genl_dump_done,
+		.policy = dsm_reqs_policy,
+		.maxattr = ARRAY_SIZE(dsm_reqs_policy) - 1,
+	}, {
+		.cmd = DSM_CMD_REQS_SET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_reqs_set,
+		.policy = dsm_answers_policy,
+		.maxattr = ARRAY_SIZE(dsm_answers_policy) - 1,
+	}, {
+		.cmd = DSM_CMD_PAGES_GET,
+		.flags = GENL_ADMIN_PERM,
+		.start = dsm_genl_dump_start,
+		.dumpit = dsm_genl_pages_dump,
+		.done = dsm_genl_dump_done,
+		.policy = dsm_pages_policy,
+		.maxattr = ARRAY_SIZE(dsm_pages_policy) - 1,
+	}, {
+		.cmd = DSM_CMD_IDENTITY_GET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_identity_get,
+	}, {
+		.cmd = DSM_CMD_IDENTITY_SET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_identity_set,
+		.policy = dsm_identity_policy,
+		.maxattr = ARRAY_SIZE(dsm_identity_policy) - 1,
+	}, {
+		.cmd = DSM_CMD_STATS_GET,
+		.flags = GENL_ADMIN_PERM,
+		.doit = dsm_genl_stats_get,
+		.policy = dsm_dump_policy,
+		.maxattr = ARRAY_SIZE(dsm_dump_policy) - 1,
+	},
 };
 
 struct genl_family dsm_genl_family __ro_after_init = {

@@ -5,13 +5,19 @@
 
 #include "dsm.h"
 
-/* EINVAL and a text that names the attribute, when it is not there. */
-#define dsm_genl_missing(info, attr) ({						\
-	bool __missing = GENL_REQ_ATTR_CHECK(info, attr);			\
-	if (__missing)								\
-		NL_SET_ERR_MSG((info)->extack, "attribute missing: " #attr);	\
-	__missing;								\
-})
+/* Is the attribute missing? Then the reply says which. */
+#define dsm_genl_missing(_info, _attr) \
+	dsm_genl_missing_text(_info, _attr, "attribute missing: " #_attr)
+
+static bool dsm_genl_missing_text(struct genl_info *info, int attr, const char *text)
+{
+	if (!GENL_REQ_ATTR_CHECK(info, attr))
+		return false;
+	/* A string constant: it outlives the reply. */
+	if (info->extack)
+		info->extack->_msg = text;
+	return true;
+}
 
 static u32 dsm_genl_u32(struct genl_info *info, int attr, u32 otherwise)
 {

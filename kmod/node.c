@@ -12,7 +12,7 @@
 #include "dsm.h"
 
 LIST_HEAD(dsm_nodes);
-DEFINE_MUTEX(dsm_nodes_lock);
+DEFINE_MUTEX(dsm_nodes_lock); /* the list, and which sockets have which nodes */
 
 static void dsm_node_free(struct kref *ref)
 {

@@ -28,7 +28,7 @@ bool dsm_folio_pinned(struct folio *folio)
 		mapped = atomic_read(&folio->_mapcount) + 1;
 		smp_rmb(); /* ORDER: pairs with the full barriers of rmap's atomics */
 		refs = folio_ref_count(folio);
-		smp_rmb();
+		smp_rmb(); /* ORDER: as above */
 	} while (mapped != atomic_read(&folio->_mapcount) + 1);
 	/*
 	 * The page cache's and the caller's. Off the LRU a folio is either in

@@ -165,6 +165,7 @@ struct dsm_request *dsm_request_post(struct dsm_region *region, pgoff_t page, un
 
 static bool dsm_request_settled(struct dsm_request *req, u32 seq)
 {
+	/* ORDER: pairs with the release in dsm_request_finish(), for the error. */
 	return smp_load_acquire(&req->done) || READ_ONCE(req->seq) != seq;
 }
 

@@ -9,14 +9,13 @@
 #include <linux/workqueue.h>
 #include <net/genetlink.h>
 
-/* struct folio_batch moved. */
-#if __has_include(<linux/folio_batch.h>)
-#include <linux/folio_batch.h>
-#else
+#if KERNEL_VERSION(7, 0, 0) > LINUX_VERSION_CODE
 #include <linux/pagevec.h>
+#else
+#include <linux/folio_batch.h>
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#if KERNEL_VERSION(6, 6, 0) > LINUX_VERSION_CODE
 /* File faults came with the mmap lock only. */
 static inline void release_fault_lock(struct vm_fault *vmf)
 {
@@ -24,26 +23,26 @@ static inline void release_fault_lock(struct vm_fault *vmf)
 }
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 3, 0)
+#if KERNEL_VERSION(6, 3, 0) > LINUX_VERSION_CODE
 static inline void vm_flags_set(struct vm_area_struct *vma, vm_flags_t flags)
 {
 	vma->vm_flags |= flags;
 }
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 17, 0)
+#if KERNEL_VERSION(6, 17, 0) > LINUX_VERSION_CODE
 /* What was always meant has to be said since. */
 #define WQ_PERCPU 0
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
+#if KERNEL_VERSION(6, 8, 0) > LINUX_VERSION_CODE
 static inline int generic_error_remove_folio(struct address_space *mapping, struct folio *folio)
 {
 	return generic_error_remove_page(mapping, &folio->page);
 }
 #endif
 
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 6, 0)
+#if KERNEL_VERSION(6, 6, 0) > LINUX_VERSION_CODE
 #define dsm_dump_attrs(cb) (genl_dumpit_info(cb)->attrs)
 #else
 #define dsm_dump_attrs(cb) (genl_info_dump(cb)->attrs)

@@ -93,7 +93,9 @@ TEST(counters_tell_what_was_done)
 	EXPECT_EQ(1, stats.takes);
 	EXPECT_EQ(3, stats.requests);
 	EXPECT_EQ(3, stats.handed);
-	EXPECT_EQ(3, stats.faults_waited);
+	/* The upgrade may have come before its fault was back to wait. */
+	EXPECT_GE(stats.faults_waited, 2);
+	EXPECT_LE(stats.faults_waited, 3);
 	EXPECT_GE(stats.faults_read, 1);
 	EXPECT_GE(stats.faults_write, 2);
 	EXPECT_EQ(3, stats.resident);
@@ -101,7 +103,7 @@ TEST(counters_tell_what_was_done)
 	EXPECT_EQ(0, stats.waits_locked);
 	for (int i = 0; i < DSM_LATENCY_BUCKETS; i++)
 		waits += stats.latency[i];
-	EXPECT_EQ(3, waits);
+	EXPECT_EQ(stats.faults_waited, waits);
 	EXPECT_EQ(5, debugfs_counter(agent.port, "installs"));
 	EXPECT_EQ(3, debugfs_counter(agent.port, "resident"));
 	agent_stop(&agent);
