@@ -242,6 +242,27 @@ static void join_at(struct core *c, const struct core_addr *addr)
 	timer_arm(c, c->now + 100 * MS, TIMER_SEEK, 0);
 }
 
+/*
+ * One cluster that was cut in two, and is whole again: the smaller part, or
+ * of equal ones that with the younger master, was evicted without knowing it.
+ */
+static void meet_other_part(struct core *c, const struct core_msg *m)
+{
+	struct core_msg no = msg_new(c, MSG_EVICTED);
+
+	if (m->arg < c->nmembers || (m->arg == c->nmembers && m->src > c->nid))
+		return;
+	/* A word of the master before this one may still have been on its way. */
+	if (c->now - c->frozen_at < c->cfg.dead_ms * MS)
+		return;
+	no.arg = c->epoch + 1;
+	no.a = c->cluster;
+	for (size_t i = 0; i < c->nmembers; i++)
+		if (c->members[i] != c->self)
+			msg_send(c, c->members[i]->rec.nid, &no, NULL);
+	view_reset(c, "it was cut off, and the larger part of the cluster went on");
+}
+
 /* Two masters of one name: does this one give way? */
 static void meet(struct core *c, const struct core_msg *m, const struct core_addr *where,
 		 struct link *l, const struct core_addr *from)
@@ -251,13 +272,16 @@ static void meet(struct core *c, const struct core_msg *m, const struct core_add
 
 	if (!is_master(c) || c->frozen)
 		return;
-	if (m->a == c->cluster || (data && theirs)) {
+	if (m->a == c->cluster) {
+		meet_other_part(c, m);
+		return;
+	}
+	if (data && theirs) {
 		if (c->split_logged != m->b)
 			act_log(c, 3,
 				"another cluster \"%.31s\" with data is in this network "
-				"(%016llx%s): they stay apart",
-				c->cfg.cluster, (unsigned long long)m->a,
-				m->a == c->cluster ? ", once one with this" : "");
+				"(%016llx): they stay apart",
+				c->cfg.cluster, (unsigned long long)m->a);
 		c->split_logged = m->b;
 		return;
 	}
