@@ -154,7 +154,7 @@ void deferred_add(struct deferred ***tail, link_id link, const struct core_msg *
 
 	d->link = link;
 	d->msg = *m;
-	if (m->nrecs) {
+	if (m->nrecs && recs) {
 		size_t n = m->nrecs * core_msg_rec_size(m->type);
 
 		d->recs = core_alloc(n);

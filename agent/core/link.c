@@ -279,7 +279,7 @@ void member_del(struct core *c, uint16_t nid)
 	if (i == c->nmembers || c->members[i]->rec.nid != nid)
 		return;
 	m = c->members[i];
-	if (m == c->self)
+	if (nid == c->nid)
 		c->self = NULL;
 	c->index_used[m->index] = 0;
 	memmove(&c->members[i], &c->members[i + 1], (--c->nmembers - i) * sizeof(*c->members));

@@ -45,7 +45,7 @@ static inline int map_next(const struct map *m, size_t *i, uint64_t *key, void *
 uint64_t *map_keys(const struct map *m, size_t *ret_n);
 
 /* Memory that cannot be had ends the agent: it could not keep its promises. */
-void *core_alloc(size_t size);
-void *core_realloc(void *p, size_t size);
+void *core_alloc(size_t size) __attribute__((returns_nonnull));
+void *core_realloc(void *p, size_t size) __attribute__((returns_nonnull));
 
 #endif

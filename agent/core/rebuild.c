@@ -34,7 +34,7 @@ static void pile_add(struct pile *pile, page_key key, uint8_t state, uint32_t ve
 		last->count++;
 		return;
 	}
-	if (pile->n == pile->cap) {
+	if (!pile->recs || pile->n == pile->cap) {
 		pile->cap = pile->cap ? pile->cap * 2 : 64;
 		pile->recs = core_realloc(pile->recs, pile->cap * sizeof(*pile->recs));
 	}

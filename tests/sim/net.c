@@ -355,6 +355,8 @@ static void deliver(struct item *it)
 	struct wire *w = it->wire == UINT32_MAX || it->type == SIM_PROG ? NULL : &wires[it->wire];
 	struct core_event ev = { .link = it->link };
 
+	if (!w && (it->type == SIM_LINK_UP || it->type == SIM_MSG))
+		return;
 	switch (it->type) {
 	case SIM_TICK:
 		sim.nodes[it->node].tick_at = UINT64_MAX;
