@@ -8,6 +8,7 @@
 #undef fail /* a pager has an operation of that name */
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -153,6 +154,38 @@ static void a_page_the_program_discards_is_not_lost(void **state)
 	assert_int_equal(ops->upgrade(rig.pager, REGION, 3, 1), 0);
 	assert_int_equal(rig_answer(&a), 0);
 	assert_int_equal(rig_got(3), 4);
+	puppet_stop(&a);
+}
+
+/* A program that goes behind the pager's back harms its own bytes, not the protocol. */
+static void pages_a_program_punched_are_zeroes(void **state)
+{
+	struct puppet a = rig_start(1);
+
+	(void)state;
+	rig_put(3, 1, 300, PAGER_READ);
+	assert_int_equal(fallocate(ops->region_fd(rig.pager, REGION),
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+				   3 * PAGER_PAGE_SIZE, PAGER_PAGE_SIZE),
+			 0);
+	assert_int_equal(rig_do(&a, PUPPET_READ, 3, 0), 0);
+	assert_int_equal(rig.nfaults, 0);
+	puppet_stop(&a);
+}
+
+static void pages_a_program_made_up_are_void(void **state)
+{
+	struct puppet a = rig_start(1);
+	uint64_t made_up = 666;
+
+	(void)state;
+	assert_int_equal(pwrite(ops->region_fd(rig.pager, REGION), &made_up, sizeof(made_up),
+				4 * PAGER_PAGE_SIZE),
+			 sizeof(made_up));
+	puppet_tell(&a, PUPPET_READ, 4, 0);
+	rig_expect_fault(4, false);
+	rig_put(4, 1, 400, PAGER_READ);
+	assert_int_equal(rig_answer(&a), 400);
 	puppet_stop(&a);
 }
 
@@ -349,6 +382,8 @@ int main(void)
 		T(pages_installed_before_any_program_came_are_there),
 		T(a_run_with_present_pages_is_replaced_whole),
 		T(a_page_the_program_discards_is_not_lost),
+		T(pages_a_program_punched_are_zeroes),
+		T(pages_a_program_made_up_are_void),
 		T(old_kernels_make_a_page_anew_to_protect_it),
 		T(a_mapping_split_by_mprotect_is_still_served),
 		T(a_failed_page_is_sigbus_once),

@@ -85,7 +85,7 @@ void dsm_close(dsm_t *ctx);
 /** The context behind dsm_init() and its family; NULL before. */
 dsm_t *dsm_default_context(void);
 
-/** A node and its cluster: dsm_status(). */
+/** A node and its cluster: dsm_status_get(). */
 struct dsm_status {
 	uint32_t node_id;     /**< 0: no member now */
 	uint32_t node_count;  /**< members */
