@@ -165,8 +165,8 @@ static void pages_a_program_punched_are_zeroes(void **state)
 	(void)state;
 	rig_put(3, 1, 300, PAGER_READ);
 	assert_int_equal(fallocate(ops->region_fd(rig.pager, REGION),
-				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
-				   3 * PAGER_PAGE_SIZE, PAGER_PAGE_SIZE),
+				   FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE, 3 * PAGER_PAGE_SIZE,
+				   PAGER_PAGE_SIZE),
 			 0);
 	assert_int_equal(rig_do(&a, PUPPET_READ, 3, 0), 0);
 	assert_int_equal(rig.nfaults, 0);
