@@ -42,7 +42,7 @@ static uint64_t now_ns(void)
 }
 
 /* Touches all pages; the time of one, the first ones aside. */
-static double touch_pages(volatile char *map)
+static double touch_pages(const volatile char *map)
 {
 	uint64_t start = 0;
 

@@ -208,8 +208,8 @@ struct dsm_runs {
 
 /*
  * DSM_IOC_REVOKE: after it returns, no access (or with DSM_REVOKE_DOWNGRADE:
- * no store) happens any more; no program waits for the revoke itself. @mode:
- * one of DSM_REVOKE_*. @data: only DSM_REVOKE_TAKE. Dropping a page that is
+ * no store) happens any more, and no store that happened is missed. @mode: one
+ * of DSM_REVOKE_*. @data: only DSM_REVOKE_TAKE. Dropping a page that is
  * not present, or downgrading a shared one, succeeds and does nothing.
  */
 #define DSM_IOC_REVOKE		_IOW(0xD5, 0x12, struct dsm_runs)
@@ -259,7 +259,7 @@ enum dsm_cmd {
 	DSM_CMD_REGION_GET,
 	/*
 	 * Do: hand over up to MAX requests that were not handed over yet: REQS,
-	 * QUEUED (how many are left). BELL: as in a REQS_NTF, acknowledges.
+	 * QUEUED (how many are left). Acknowledges all REQS_NTF.
 	 * Dump: all requests that are pending, handed over or not; each message has REQS.
 	 */
 	DSM_CMD_REQS_GET,
@@ -271,8 +271,8 @@ enum dsm_cmd {
 	DSM_CMD_REQS_SET,
 	/*
 	 * To the agent, when BIND asked for DSM_UPCALL_NETLINK: REQS, QUEUED,
-	 * BELL. With QUEUED not 0, or BELL_LAST, no more of these are sent
-	 * until a REQS_GET or REQS_SET acknowledges. A full socket buffer
+	 * BELL. With BELL_LAST no more of these are sent until a REQS_GET or
+	 * REQS_SET acknowledges. A full socket buffer
 	 * (ENOBUFS) loses only this message: REQS_GET has the requests.
 	 */
 	DSM_CMD_REQS_NTF,
