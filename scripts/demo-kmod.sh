@@ -10,7 +10,7 @@ cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . tests/vm/guest.sh
 
 series=6.1
-heat=--method,sor,--size,256,--sweeps,100,--nodes,2,--progress,--verify
+heat=--method,sor,--size,512,--sweeps,200,--nodes,2,--progress,--verify
 build=build/release
 work=$(mktemp -d)
 jobs=()

@@ -97,6 +97,7 @@ lint_checkpatch() {
 	sources 'kmod/*.c' 'kmod/*.h' |
 		xargs "${check[@]}" --ignore FILE_PATH_CHANGES,LINUX_VERSION_CODE || bad=1
 	sources 'uapi/*.h' | xargs "${check[@]}" --ignore BIT_MACRO,CAMELCASE || bad=1
+	rm -f .checkpatch-camelcase.*
 	return $bad
 }
 

@@ -21,7 +21,7 @@
 #include "tests/bench/side.h"
 
 static const struct figure *const figures[] = {
-	&figure_read_miss,    &figure_write_upgrade, &figure_lock_again,
+	&figure_read_miss,    &figure_write_upgrade,  &figure_lock_again,
 	&figure_lock_handoff, &figure_lock_contended, &figure_barrier,
 };
 
@@ -52,7 +52,8 @@ static unsigned int parse_list(const char *text, long *ret, unsigned int max)
 }
 
 /* One side's process. */
-static void run_side(const struct figure *f, const struct side *side, long port, int cpu, bool alone)
+static void run_side(const struct figure *f, const struct side *side, long port, int cpu,
+		     bool alone)
 {
 	pin(cpu);
 	dsm_set_log_level(2);

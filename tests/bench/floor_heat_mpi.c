@@ -47,7 +47,8 @@ static double *new_grid(int size)
 
 int main(int argc, char **argv)
 {
-	int rank, ranks, size = argc > 1 ? atoi(argv[1]) : 1024, sweeps = argc > 2 ? atoi(argv[2]) : 100;
+	int rank, ranks, size = argc > 1 ? atoi(argv[1]) : 1024,
+			 sweeps = argc > 2 ? atoi(argv[2]) : 100;
 	double start;
 
 	MPI_Init(&argc, &argv);

@@ -91,7 +91,8 @@ static char *watched_region(size_t count, uint64_t mode, uint64_t features, int 
 	char *p = mmap(NULL, count * BENCH_PAGE, PROT_READ | PROT_WRITE,
 		       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	struct uffdio_api api = { .api = UFFD_API, .features = features };
-	struct uffdio_register reg = { .range = { (uintptr_t)p, count * BENCH_PAGE }, .mode = mode };
+	struct uffdio_register reg = { .range = { (uintptr_t)p, count * BENCH_PAGE },
+				       .mode = mode };
 	int fd = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
 
 	if (p == MAP_FAILED)
@@ -128,7 +129,8 @@ static void *handle(void *arg)
 		if (m.arg.pagefault.flags & UFFD_PAGEFAULT_FLAG_WP) {
 			protect(h->uffd, at, BENCH_PAGE, 0);
 		} else {
-			struct uffdio_copy copy = { .dst = at, .src = (uintptr_t)page_buffer,
+			struct uffdio_copy copy = { .dst = at,
+						    .src = (uintptr_t)page_buffer,
 						    .len = BENCH_PAGE };
 
 			ask(h->sock, (at - (uintptr_t)h->region) / BENCH_PAGE, BENCH_PAGE);
@@ -147,10 +149,12 @@ static void faults(const char *name, int sock, int cpu, size_t count, bool write
 	pthread_t thread;
 
 	memset(v, 0, count * sizeof(*v));
-	h.region = watched_region(count, write ? UFFDIO_REGISTER_MODE_WP : UFFDIO_REGISTER_MODE_MISSING,
+	h.region = watched_region(count,
+				  write ? UFFDIO_REGISTER_MODE_WP : UFFDIO_REGISTER_MODE_MISSING,
 				  write ? UFFD_FEATURE_PAGEFAULT_FLAG_WP : 0, &h.uffd);
 	if (write)
-		protect(h.uffd, (uintptr_t)h.region, count * BENCH_PAGE, UFFDIO_WRITEPROTECT_MODE_WP);
+		protect(h.uffd, (uintptr_t)h.region, count * BENCH_PAGE,
+			UFFDIO_WRITEPROTECT_MODE_WP);
 	if (pthread_create(&thread, NULL, handle, &h))
 		die("pthread_create");
 	for (size_t i = 0; i < count; i++) {
@@ -216,6 +220,7 @@ int main(int argc, char **argv)
 			return 0;
 		}
 	}
-	fprintf(stderr, "usage: floor_remote local A,B [N] | server ADDR PORT | client ADDR PORT [N]\n");
+	fprintf(stderr,
+		"usage: floor_remote local A,B [N] | server ADDR PORT | client ADDR PORT [N]\n");
 	return 2;
 }

@@ -21,7 +21,7 @@
 
 #include <dsm/dsm.h>
 
-#define PAGE 4096u
+#define PAGE	  4096u
 #define MAX_WORDS 5
 
 static sigjmp_buf on_bus;
@@ -211,8 +211,9 @@ static void do_rounds(char **w)
 			uint64_t seen = *(volatile uint64_t *)(base + i * PAGE);
 
 			if (seen != r) {
-				printf("error round %" PRIu64 ": slot %" PRIu64 " holds %" PRIu64 "\n", r,
-				       i, seen);
+				printf("error round %" PRIu64 ": slot %" PRIu64 " holds %" PRIu64
+				       "\n",
+				       r, i, seen);
 				return;
 			}
 		}

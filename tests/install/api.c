@@ -48,7 +48,8 @@ static void pages(void)
 	memset(p, 1, 3 * 4096);
 	memset(&info, 0, sizeof(info));
 	expect(dsm_get_page_info(p, &info) == 0, "page info");
-	expect(info.state == 2 && info.owner_id == 1 && info.local_addr == (void *)p && info.size == 4096,
+	expect(info.state == 2 && info.owner_id == 1 && info.local_addr == (void *)p &&
+		       info.size == 4096,
 	       "a written page is MODIFIED and ours");
 	expect(!strcmp(dsm_page_state_to_string((int)info.state), "MODIFIED"), "and says so");
 	expect(dsm_get_local_pages(&local, &n) == 0 && n >= 3 && local, "local pages");
@@ -68,7 +69,8 @@ int main(int argc, char **argv)
 	}
 	expect(dsm_is_master() && dsm_get_node_id() == 1 && dsm_get_node_count() == 1,
 	       "alone, node 1 and master");
-	expect(dsm_get_total_memory() == (size_t)atoi(argv[2]) * 4096, "the pool is what was donated");
+	expect(dsm_get_total_memory() == (size_t)atoi(argv[2]) * 4096,
+	       "the pool is what was donated");
 	memory();
 	pages();
 	expect(dsm_lock(-5) == 0, "any 32-bit number is a lock");
