@@ -8,7 +8,8 @@ cd "$(dirname "${BASH_SOURCE[0]}")/../.." || exit 2
 variant=${VARIANT:-release}
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-port=$((20000 + $$ % 20000))
+# Four ports below those that the system gives out by itself.
+port=$((20000 + $$ % 3000 * 4))
 export DSM_RUNDIR=$work DSM_CONFIG=/dev/null DSM_PAGER=uffd DSM_CLUSTER=litmus-$$ DSM_LOG=warn
 export DSM_NO_DISCOVERY=yes DSM_JOIN=127.0.0.1:$port DSM_ELECT_TIME=20
 unset DSM_PORT DSM_CHUNKS
