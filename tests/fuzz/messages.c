@@ -61,18 +61,18 @@ size_t messages_frame(unsigned int i, uint64_t seq, uint8_t *ret)
 	const struct wire_rule *rule = NULL;
 	struct wire_header header;
 	unsigned int left = i / 2;
-	uint16_t type = 0;
+	unsigned int type = 0;
 	struct core_msg m;
 	size_t at;
 
 	for (; type < MSG_TYPES; type++) {
-		rule = wire_rule(type);
+		rule = wire_rule((uint16_t)type);
 		if (rule && !left--)
 			break;
 	}
 	if (type == MSG_TYPES)
 		return 0;
-	m = message(type, rule);
+	m = message((uint16_t)type, rule);
 	wire_seal(&header, &m, rule->dgram && i % 2 ? 0 : seq);
 	memcpy(ret, &header, sizeof(header));
 	memcpy(ret + sizeof(header), &m, sizeof(m));

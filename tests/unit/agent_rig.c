@@ -28,8 +28,8 @@ static struct rig_page *rig_page(struct pager *p, uint16_t region, uint64_t page
 
 static bool rig_usable(char *why, size_t len)
 {
-	(void)why;
-	(void)len;
+	if (len)
+		*why = '\0';
 	return true;
 }
 
@@ -277,13 +277,14 @@ static void remove_files(void)
 
 void rig_open(void)
 {
+	const char *level = getenv("DSM_RIG_LOG");
 	static bool registered;
 
 	memset(&rig, 0, sizeof(rig));
 	if (!registered)
 		registered = !atexit(remove_files);
 	/* DSM_RIG_LOG=0 shows what the agents say. */
-	log_level_set(getenv("DSM_RIG_LOG") ? atoi(getenv("DSM_RIG_LOG")) : LOG_LEVEL_ERROR + 1);
+	log_level_set(level ? atoi(level) : LOG_LEVEL_ERROR + 1);
 	strcpy(rig.run_dir, "/tmp/dsm-rig-XXXXXX");
 	assert(mkdtemp(rig.run_dir));
 	assert(!uv_loop_init(&rig.loop));
