@@ -111,7 +111,9 @@ void dsm_request_granted(struct dsm_region *region, pgoff_t page, enum dsm_page_
 	} else {
 		/* Enough for some: all look again, the writers come back to wait. */
 		WRITE_ONCE(req->seq, req->seq + 1);
+#ifndef DSM_MUTANT_KMOD_WAKE_LOST
 		wake_up_all(&req->waiters);
+#endif
 	}
 	spin_unlock(&region->node->lock);
 }

@@ -243,7 +243,9 @@ int dsm_page_downgrade(struct dsm_region *region, pgoff_t page)
 		return -ENOENT;
 	if (dsm_folio_state(folio) == DSM_PAGE_MODIFIED) {
 		folio_clear_checked(folio);
+#ifndef DSM_MUTANT_KMOD_STILL_WRITABLE
 		folio_mkclean(folio);
+#endif
 		if (dsm_folio_busy(folio)) {
 			/* A device may store yet: still modified. */
 			folio_set_checked(folio);

@@ -62,9 +62,11 @@ void dsm_requests_requeue(struct dsm_node *node)
 	int bucket;
 
 	spin_lock(&node->lock);
+#ifndef DSM_MUTANT_KMOD_HANDED_FORGOTTEN
 	hash_for_each(node->requests, bucket, req, hash)
 		if (!req->done)
 			dsm_request_enqueue(req);
+#endif
 	spin_unlock(&node->lock);
 	wake_up_interruptible(&node->pollers);
 }

@@ -14,22 +14,13 @@
 #include <unistd.h>
 
 #include "agent/pager/kmod.h"
-#include "agent/pager/pager.h"
 
-#define DEVICE	     "/dev/dsm"
-#define DEFAULT_BASE 0x200000000000ull /* region 0, in every program */
-#define READ_REQS    128
+#define DEVICE	  "/dev/dsm"
+#define READ_REQS 128
 
-_Static_assert(sizeof(struct pager_identity) <= DSM_IDENTITY_LEN, "identity fits");
 _Static_assert(PAGER_PAGE_SIZE == DSM_PAGE_SIZE, "page size");
 _Static_assert((int)PAGER_READ == DSM_PAGE_SHARED && (int)PAGER_WRITE == DSM_PAGE_MODIFIED,
 	       "rights are states");
-
-struct pager {
-	const struct pager_host *host;
-	struct kmod_ctl ctl;
-	int fd; /* bound */
-};
 
 /* Any answer but EPERM to a question about a node means that we may ask. */
 static int may_bind(struct kmod_ctl *c)
@@ -194,156 +185,6 @@ static void ready(struct pager *p, int fd)
 	} while (len == sizeof(reqs));
 }
 
-/* --- regions --- */
-
-static int region_add(struct pager *p, uint16_t region, const char *name, uint64_t size)
-{
-	struct nl_msg *msg = kmod_ctl_new(&p->ctl, DSM_CMD_REGION_NEW, false);
-	int err = 0;
-
-	if (msg)
-		err = nla_put_u16(msg, DSM_A_REGION, region) ||
-		      nla_put_string(msg, DSM_A_NAME, name) || nla_put_u64(msg, DSM_A_SIZE, size) ||
-		      nla_put_u64(msg, DSM_A_BASE, region ? 0 : DEFAULT_BASE);
-	return kmod_ctl_ask(&p->ctl, msg, err, NULL, NULL);
-}
-
-static int region_del(struct pager *p, uint16_t region)
-{
-	struct nl_msg *msg = kmod_ctl_new(&p->ctl, DSM_CMD_REGION_DEL, false);
-
-	return kmod_ctl_ask(&p->ctl, msg, msg ? nla_put_u16(msg, DSM_A_REGION, region) : 0, NULL,
-			    NULL);
-}
-
-struct region_walk {
-	void (*fn)(void *ctx, uint16_t region, const char *name, uint64_t size);
-	void *ctx;
-};
-
-static void on_region(void *ctx, struct nlattr **attrs)
-{
-	struct region_walk *walk = ctx;
-
-	if (attrs[DSM_A_REGION] && attrs[DSM_A_NAME] && attrs[DSM_A_SIZE])
-		walk->fn(walk->ctx, nla_get_u16(attrs[DSM_A_REGION]),
-			 nla_get_string(attrs[DSM_A_NAME]), nla_get_u64(attrs[DSM_A_SIZE]));
-}
-
-static int regions(struct pager *p,
-		   void (*fn)(void *ctx, uint16_t region, const char *name, uint64_t size),
-		   void *ctx)
-{
-	struct region_walk walk = { fn, ctx };
-
-	return kmod_ctl_ask(&p->ctl, kmod_ctl_new(&p->ctl, DSM_CMD_REGION_GET, true), 0, on_region,
-			    &walk);
-}
-
-/* --- pages that are here --- */
-
-struct region_numbers {
-	uint16_t *numbers;
-	size_t n;
-	int err;
-};
-
-/* Numbers first: one dump must end before the next begins. */
-static void on_number(void *ctx, uint16_t region, const char *name, uint64_t size)
-{
-	struct region_numbers *all = ctx;
-	uint16_t *grown = realloc(all->numbers, (all->n + 1) * sizeof(*grown));
-
-	(void)name;
-	(void)size;
-	if (!grown) {
-		all->err = -ENOMEM;
-		return;
-	}
-	all->numbers = grown;
-	grown[all->n++] = region;
-}
-
-struct page_walk {
-	void (*fn)(void *ctx, uint16_t region, uint64_t page, uint32_t count, enum pager_prot prot);
-	void *ctx;
-	uint16_t region;
-};
-
-static void on_pages(void *ctx, struct nlattr **attrs)
-{
-	struct page_walk *walk = ctx;
-	struct dsm_page_run run;
-	const char *at;
-	size_t len;
-
-	if (!attrs[DSM_A_PAGES])
-		return;
-	at = nla_data(attrs[DSM_A_PAGES]);
-	len = (size_t)nla_len(attrs[DSM_A_PAGES]);
-	for (; len >= sizeof(run); at += sizeof(run), len -= sizeof(run)) {
-		memcpy(&run, at, sizeof(run));
-		walk->fn(walk->ctx, walk->region, run.page, run.count, (enum pager_prot)run.state);
-	}
-}
-
-static int pages(struct pager *p,
-		 void (*fn)(void *ctx, uint16_t region, uint64_t page, uint32_t count,
-			    enum pager_prot prot),
-		 void *ctx)
-{
-	struct region_numbers all = { 0 };
-	struct page_walk walk = { fn, ctx, 0 };
-	int err = regions(p, on_number, &all);
-
-	if (!err)
-		err = all.err;
-	for (size_t i = 0; i < all.n && !err; i++) {
-		struct nl_msg *msg = kmod_ctl_new(&p->ctl, DSM_CMD_PAGES_GET, true);
-
-		walk.region = all.numbers[i];
-		err = kmod_ctl_ask(&p->ctl, msg,
-				   msg ? nla_put_u16(msg, DSM_A_REGION, walk.region) : 0, on_pages,
-				   &walk);
-	}
-	free(all.numbers);
-	return err;
-}
-
-/* --- identity --- */
-
-struct identity_wanted {
-	struct pager_identity *id;
-	bool found;
-};
-
-static void on_identity(void *ctx, struct nlattr **attrs)
-{
-	struct identity_wanted *want = ctx;
-
-	if (!attrs[DSM_A_IDENTITY] || nla_len(attrs[DSM_A_IDENTITY]) != (int)sizeof(*want->id))
-		return;
-	memcpy(want->id, nla_data(attrs[DSM_A_IDENTITY]), sizeof(*want->id));
-	want->found = true;
-}
-
-static int identity_get(struct pager *p, struct pager_identity *ret)
-{
-	struct identity_wanted want = { ret, false };
-	int err = kmod_ctl_ask(&p->ctl, kmod_ctl_new(&p->ctl, DSM_CMD_IDENTITY_GET, false), 0,
-			       on_identity, &want);
-
-	return err ? err : want.found ? 0 : -ENOENT;
-}
-
-static int identity_set(struct pager *p, const struct pager_identity *id)
-{
-	struct nl_msg *msg = kmod_ctl_new(&p->ctl, DSM_CMD_IDENTITY_SET, false);
-
-	return kmod_ctl_ask(&p->ctl, msg, msg ? nla_put(msg, DSM_A_IDENTITY, sizeof(*id), id) : 0,
-			    NULL, NULL);
-}
-
 /* --- open and close --- */
 
 struct stale_run {
@@ -381,11 +222,11 @@ static int forget_pages(struct pager *p)
 {
 	struct stale_pages stale = { 0 };
 	struct pager_identity id;
-	int err = identity_get(p, &id);
+	int err = kmod_identity_get(p, &id);
 
 	if (err != -ENOENT)
 		return err;
-	err = pages(p, on_stale, &stale);
+	err = kmod_pages(p, on_stale, &stale);
 	if (!err)
 		err = stale.err;
 	for (size_t i = 0; i < stale.n && !err; i++)
@@ -441,8 +282,8 @@ const struct pager_ops pager_kmod = {
 	.open = pager_open,
 	.close = pager_close,
 	.ready = ready,
-	.region_add = region_add,
-	.region_del = region_del,
+	.region_add = kmod_region_add,
+	.region_del = kmod_region_del,
 	.install = install,
 	.landing = landing,
 	.upgrade = upgrade,
@@ -451,8 +292,8 @@ const struct pager_ops pager_kmod = {
 	.take = take,
 	.read = read_pages,
 	.fail = fail,
-	.identity_get = identity_get,
-	.identity_set = identity_set,
-	.regions = regions,
-	.pages = pages,
+	.identity_get = kmod_identity_get,
+	.identity_set = kmod_identity_set,
+	.regions = kmod_regions,
+	.pages = kmod_pages,
 };

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Inside the kmod pager: the netlink side of it. */
+/* Inside the kmod pager. */
 #ifndef DSM_PAGER_KMOD_H
 #define DSM_PAGER_KMOD_H
 
@@ -9,6 +9,8 @@
 #include <netlink/socket.h>
 #include <stdbool.h>
 #include <stdint.h>
+
+#include "agent/pager/pager.h"
 
 /* A socket of the module's netlink family; requests are answered before they return. */
 struct kmod_ctl {
@@ -31,5 +33,24 @@ struct nl_msg *kmod_ctl_new(struct kmod_ctl *c, enum dsm_cmd cmd, bool dump);
  * answer to @fn, which may be NULL. Returns 0 or the negative errno that the module gave.
  */
 int kmod_ctl_ask(struct kmod_ctl *c, struct nl_msg *msg, int put_err, kmod_answer_fn fn, void *ctx);
+
+struct pager {
+	const struct pager_host *host;
+	struct kmod_ctl ctl;
+	int fd; /* bound */
+};
+
+/* Of pager_ops, in kmod_kept.c. */
+int kmod_region_add(struct pager *p, uint16_t region, const char *name, uint64_t size);
+int kmod_region_del(struct pager *p, uint16_t region);
+int kmod_regions(struct pager *p,
+		 void (*fn)(void *ctx, uint16_t region, const char *name, uint64_t size),
+		 void *ctx);
+int kmod_pages(struct pager *p,
+	       void (*fn)(void *ctx, uint16_t region, uint64_t page, uint32_t count,
+			  enum pager_prot prot),
+	       void *ctx);
+int kmod_identity_get(struct pager *p, struct pager_identity *ret);
+int kmod_identity_set(struct pager *p, const struct pager_identity *id);
 
 #endif
