@@ -34,7 +34,11 @@ test_uffd_pager_LIBS := cmocka
 test_uffd_many_SRCS := tests/unit/test_uffd_many.c $(UFFD_RIG_SRCS)
 test_uffd_many_LIBS := cmocka
 
-# A terabyte of address space is more than ThreadSanitizer leaves free.
+UNIT += test_lib_threads
+test_lib_threads_SRCS := tests/unit/test_lib_threads.c tests/unit/lib_nodes.c
+test_lib_threads_LIBS := cmocka
+test_lib_threads_DEPS := $(B)/libdsm.a
+# The memory of two nodes is more than ThreadSanitizer leaves free.
 ifneq ($(VARIANT),tsan)
 UNIT += test_lib test_lib_process
 endif
@@ -44,7 +48,7 @@ test_lib_DEPS := $(B)/libdsm.a
 test_lib_process_SRCS := tests/unit/test_lib_process.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c
 test_lib_process_LIBS := cmocka
 test_lib_process_DEPS := $(B)/libdsm.a
-$(B)/test_lib $(B)/test_lib_process: | $(B)/dsmd
+$(B)/test_lib $(B)/test_lib_process $(B)/test_lib_threads: | $(B)/dsmd
 
 TOOLS += uffd_pager
 uffd_pager_SRCS := tests/bench/uffd_pager.c $(UFFD_PAGER_SRCS)

@@ -30,9 +30,15 @@ static __attribute__((noinline)) int lock_slow(dsm_t *ctx, uint32_t id, uint32_t
 	};
 	struct client_rep rep = { 0 };
 	int err = thread_op(ctx, &req, &rep);
+	_Atomic uint32_t *word;
 
-	if ((!err || err == -EOWNERDEAD) && rep.val[0] < UINT32_MAX)
+	if ((!err || err == -EOWNERDEAD) && rep.val[0] < UINT32_MAX) {
 		lock_table_add(thread_memory.locks, id, (uint32_t)rep.val[0]);
+		word = word_of(ctx, id);
+		/* ORDER: pairs with the release of the holder before, whichever way it let go. */
+		if (word)
+			(void)atomic_load_explicit(word, memory_order_acquire);
+	}
 	/* Asking another node takes time, but to try is not to wait. */
 	if ((flags & F_TRY) && err == -ETIMEDOUT)
 		return -EBUSY;
@@ -78,7 +84,11 @@ int dsm_ctx_timedlock(dsm_t *ctx, uint32_t id, uint64_t timeout_us)
 static __attribute__((noinline)) int unlock_slow(dsm_t *ctx, uint32_t id)
 {
 	struct client_req req = { .arg = OP_UNLOCK, .id = id };
+	_Atomic uint32_t *word = word_of(ctx, id);
 
+	/* ORDER: the failed exchange released nothing; the next holder looks at the word. */
+	if (word)
+		(void)atomic_fetch_or_explicit(word, 0, memory_order_release);
 	return thread_op(ctx, &req, NULL);
 }
 

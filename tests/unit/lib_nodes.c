@@ -58,7 +58,7 @@ int nodes_open(uint16_t at, dsm_t **ret)
 	return dsm_open(&o, ret);
 }
 
-int nodes_setup(void **state)
+int nodes_setup_one(void **state)
 {
 	char text[64];
 
@@ -76,7 +76,12 @@ int nodes_setup(void **state)
 	setenv("DSM_CONFIG", "/dev/null", 1);
 	unsetenv("DSM_PORT");
 	unsetenv("DSM_CHUNKS");
-	if (nodes_open(port, &node[0]))
+	return nodes_open(port, &node[0]);
+}
+
+int nodes_setup(void **state)
+{
+	if (nodes_setup_one(state))
 		return -1;
 	/* The others have somebody to join, however slow this machine is. */
 	setenv("DSM_ELECT_TIME", "5000", 1);

@@ -21,6 +21,7 @@ extern uint16_t port;
 
 /* For cmocka: start and stop them. */
 int nodes_setup(void **state);
+int nodes_setup_one(void **state); /* node 0 alone: two do not fit under ThreadSanitizer */
 int nodes_teardown(void **state);
 /* One more node, at port @at. 0 or a negative errno. */
 int nodes_open(uint16_t at, dsm_t **ret);
