@@ -252,16 +252,24 @@ struct pager *rig_pager(unsigned int i)
 
 /* --- agents --- */
 
+/* Below the ports that the system gives out by itself, and not in use now. */
 static uint16_t free_port(void)
 {
-	struct sockaddr_in sa = { .sin_family = AF_INET };
-	socklen_t len = sizeof(sa);
-	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	static unsigned int next;
+	int fd, err;
 
-	assert(!bind(fd, (struct sockaddr *)&sa, sizeof(sa)));
-	assert(!getsockname(fd, (struct sockaddr *)&sa, &len));
-	close(fd);
-	return ntohs(sa.sin_port);
+	for (int tries = 0; tries < 10000; tries++) {
+		struct sockaddr_in sa = { .sin_family = AF_INET };
+
+		sa.sin_port = htons(
+			(uint16_t)(10000 + ((unsigned int)getpid() * 16 + next++) % 9000));
+		fd = socket(AF_INET, SOCK_STREAM, 0);
+		err = bind(fd, (struct sockaddr *)&sa, sizeof(sa));
+		close(fd);
+		if (!err)
+			return ntohs(sa.sin_port);
+	}
+	abort();
 }
 
 /* At the end of the program too, for who does not close. */
