@@ -36,7 +36,7 @@ enum client_type {
 	/* uffd: arg: region, a: base address; descriptor: the userfaultfd, registered missing + minor + write-protect. */
 	CLIENT_REGION_UFFD = 3,
 	CLIENT_REGION_DETACH = 4, /* arg: region */
-	/* OP_PREFETCH, and OP_UNLOCK with F_TRY, are not answered. op: enum client_op of agent/core/core.h in arg; the other fields as in struct core_creq. */
+	/* op: enum client_op of agent/core/core.h in arg; the other fields as in struct core_creq. */
 	CLIENT_OP = 5,
 	/* Reply: val[0] node id, val[1] members, val[2] master id, val[3] bytes donated by all, val[4] core state, val[5] bytes used. */
 	CLIENT_STATUS = 6,

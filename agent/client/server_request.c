@@ -179,12 +179,6 @@ static bool op_run_ok(const struct client_req *req)
 	}
 }
 
-/* A hint needs no answer; nor does the unlock of one who knows by the lock word that it holds the lock. */
-static bool op_is_answered(const struct client_req *req)
-{
-	return req->arg != OP_PREFETCH && !(req->arg == OP_UNLOCK && (req->flags & F_TRY));
-}
-
 static void op_handle(struct session *c, const struct client_req *req)
 {
 	struct core_creq ask = {
@@ -211,7 +205,7 @@ static void op_handle(struct session *c, const struct client_req *req)
 	}
 	memcpy(ask.name, req->name, sizeof(ask.name));
 	c->op = req->arg;
-	if (op_is_answered(req))
+	if (req->arg != OP_PREFETCH)
 		c->wait = WAIT_OP;
 	core_ask(c, &ask);
 }
