@@ -31,6 +31,8 @@ static void dsm_folio_set_state(struct folio *folio, enum dsm_page_state state)
 	else
 		folio_clear_checked(folio);
 	folio_mark_uptodate(folio);
+	/* Dropping caches throws clean folios away, and ours have no other copy here. */
+	folio_mark_dirty(folio);
 }
 
 /* The page, locked and referenced; NULL if it is not here. */

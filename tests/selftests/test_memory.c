@@ -120,6 +120,38 @@ static bool write_file(const char *path, const char *text)
 	return ok;
 }
 
+TEST(the_kernel_neither_reclaims_nor_loses_pages)
+{
+	struct agent agent;
+	struct dsm_stats stats;
+	char *map;
+	int fd;
+
+	ASSERT_EQ(0, agent_start(&agent, agent_port()));
+	fd = program_open(agent.port, "default");
+	map = program_map(fd);
+	for (uint64_t page = 0; page < 64; page++)
+		ASSERT_EQ(0, agent_install(&agent, page, (int)page,
+					   page % 2 ? DSM_PAGE_MODIFIED : DSM_PAGE_SHARED));
+	/* Some are mapped, most are not. */
+	EXPECT_EQ(5, map[5 * PAGE]);
+	map[7 * PAGE] = 7;
+	ASSERT_TRUE(write_file("/proc/sys/vm/drop_caches", "3"));
+	if (!access("/proc/sys/vm/compact_memory", W_OK))
+		EXPECT_TRUE(write_file("/proc/sys/vm/compact_memory", "1"));
+	ASSERT_EQ(0, agent_stats(&agent, &stats));
+	EXPECT_EQ(64, stats.resident);
+	for (uint64_t page = 0; page < 64; page++) {
+		EXPECT_EQ(page % 2 ? DSM_PAGE_MODIFIED : DSM_PAGE_SHARED,
+			  program_state(fd, page, NULL));
+		EXPECT_EQ((char)page, map[page * PAGE + 9]);
+	}
+	/* And they can still be taken away. */
+	for (uint64_t page = 0; page < 64; page++)
+		EXPECT_TRUE(eventually(!agent_revoke(&agent, page, DSM_REVOKE_DROP, NULL)));
+	agent_stop(&agent);
+}
+
 TEST(tracepoints_follow_a_page)
 {
 	static const char *const events[] = { "dsm_fault:", "dsm_upcall:", "dsm_grant:",
