@@ -250,6 +250,7 @@ struct folio *dsm_page_lock(struct dsm_region *region, pgoff_t page);
 struct folio *dsm_page_lock_for(struct dsm_region *region, pgoff_t page, bool write);
 enum dsm_page_state dsm_folio_state(struct folio *folio);
 enum dsm_page_state dsm_page_peek(struct dsm_region *region, pgoff_t page);
+bool dsm_page_peek_unmapped(struct dsm_region *region, pgoff_t page);
 int dsm_page_install(struct dsm_region *region, pgoff_t page, const void __user *data,
 		     enum dsm_page_state state);
 int dsm_page_upgrade(struct dsm_region *region, pgoff_t page);

@@ -81,6 +81,19 @@ enum dsm_page_state dsm_page_peek(struct dsm_region *region, pgoff_t page)
 	return state;
 }
 
+/* Is the page here, and in no page table? A hint, as above. */
+bool dsm_page_peek_unmapped(struct dsm_region *region, pgoff_t page)
+{
+	struct folio *folio;
+	bool unmapped;
+
+	rcu_read_lock();
+	folio = xa_load(&region->inode->i_mapping->i_pages, page);
+	unmapped = folio && !xa_is_value(folio) && atomic_read(&folio->_mapcount) < 0;
+	rcu_read_unlock();
+	return unmapped;
+}
+
 /* Takes the page out of all page tables. Under the folio lock, so it stays out. */
 static void dsm_folio_unmap(struct folio *folio)
 {
