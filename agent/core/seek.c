@@ -61,8 +61,9 @@ void seek_start(struct core *c)
 	c->master_link = 0;
 	c->seek_started = c->now;
 	c->seek_deadline = c->now + c->cfg.elect_ms * MS;
-	if (c->resuming) /* the old cluster may need a moment to notice us */
-		c->seek_deadline += 2 * c->cfg.elect_ms * MS;
+	/* Going on alone while the others wait would make two clusters of one: they wait for dead_ms. */
+	if (c->resuming)
+		c->seek_deadline += (c->cfg.dead_ms < 10000 ? c->cfg.dead_ms : 10000) * MS;
 	c->seek_sent = 0;
 	for (size_t i = 0; i < c->cfg.nseeds; i++)
 		link_dial(c, LINK_SEED, &c->seeds[i]);
@@ -101,6 +102,7 @@ static void seek_found(struct core *c)
 	if (c->resuming)
 		page_each(c, seek_recover_extents, NULL);
 	act_log(c, 1, "founded cluster %016llx as node %u", (unsigned long long)c->cluster, c->nid);
+	c->resuming = false; /* alone: there is nobody to be taken in again by */
 	seek_became_member(c);
 	c->announce_next = c->now;
 	seek_announce(c);
@@ -112,9 +114,11 @@ void seek_became_member(struct core *c)
 	struct core_action *a = act_add(c, ACT_STATE);
 
 	c->state = CORE_MEMBER;
+	/* Back among others: until their view takes it in again, this node knows nothing of theirs. */
+	c->frozen = c->resuming;
+	c->frozen_at = c->now;
 	c->resuming = false;
 	c->promised = c->epoch;
-	c->frozen = false;
 	for (size_t i = 0; i < c->nlinks; i++) /* nobody beats for a newcomer */
 		c->links[i].heard = c->now;
 	for (size_t i = 0; i < c->nmembers;
@@ -455,13 +459,20 @@ void seek_on_table(struct core *c, struct link *l, const struct core_msg *m,
 	}
 	dial_peers(c);
 	if (active) {
-		if (c->resuming && m->src != m->nid)
+		bool stood_in_for = c->resuming && m->src != m->nid;
+
+		if (stood_in_for)
 			page_each(c, seek_recover_extents, NULL);
 		act_log(c, 1, "node %u of cluster %016llx, epoch %u", c->nid,
 			(unsigned long long)c->cluster, c->epoch);
 		for (size_t i = 0; i < c->nmembers; i++)
 			c->members[i]->resync = c->members[i] != c->self && !c->members[i]->link;
 		seek_became_member(c);
+		if (stood_in_for) {
+			/* The master, back without its tables: what it does not know is not untouched. */
+			c->frozen = true;
+			c->frozen_at = c->now;
+		}
 		return;
 	}
 	seek_check_links(c);
