@@ -203,9 +203,9 @@ enum extent_flags {
 	EXTENT_ALLOC = 1,    /* by dsm_malloc; else by first touch */
 	EXTENT_HEAD = 2,     /* first extent of an allocation */
 	EXTENT_ORPHANED = 4, /* its home died: pages that nobody holds are lost */
+	EXTENT_MOVING = 8,   /* its home leaves, and may not have told the next one all yet */
 	EXTENT_GUESSED =
-		8, /* by a restarted master, from a page it holds: whoever knows better is right */
-	EXTENT_MOVING = 8, /* its home leaves, and may not have told the next one all yet */
+		16, /* by a restarted master, from a page it holds: whoever knows better is right */
 };
 
 struct rec_extent {

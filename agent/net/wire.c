@@ -139,7 +139,8 @@ static bool region_ok(const struct rec_region *r)
 static bool extent_ok(const struct rec_extent *r)
 {
 	return run_ok(r->key, r->count) &&
-	       !(r->flags & ~(EXTENT_ALLOC | EXTENT_HEAD | EXTENT_ORPHANED | EXTENT_MOVING));
+	       !(r->flags &
+		 ~(EXTENT_ALLOC | EXTENT_HEAD | EXTENT_ORPHANED | EXTENT_MOVING | EXTENT_GUESSED));
 }
 
 static bool holding_ok(const struct rec_holding *r)
