@@ -19,7 +19,7 @@ mkdir -p "$work"
 if [ $# -gt 0 ]; then
 	tests=("$@")
 else
-	tests=(fault revoke wait process agent netlink input memory unload)
+	tests=(fault revoke wait process agent netlink input memory pager unload)
 fi
 
 harness=$(tests/vm/kernel-source.sh)/tools/testing/selftests
@@ -35,7 +35,7 @@ for test in "${tests[@]}"; do
 	cc -std=gnu11 -D_GNU_SOURCE -O1 -g -Wall -Wextra -Wno-unused-parameter -Wno-unused-variable \
 		-Wno-sign-compare -I. -Iuapi -I"$harness" -Itests/selftests -pthread -o "$work/$test" \
 		"tests/selftests/test_$test.c" tests/selftests/fake_agent.c tests/selftests/program.c \
-		agent/pager/kmod_ctl.c "${flags[@]}"
+		agent/pager/kmod*.c "${flags[@]}"
 	files+=("$work/$test=/tests/$test")
 done
 
