@@ -211,6 +211,7 @@ void admit_on_ready(struct core *c, struct link *l)
 		c->admitting = 0;
 		m->rec.state = MEMBER_ACTIVE;
 		m->resumes = false;
+		m->forgetful = true;
 		act_log(c, 1, "node %u is back", m->rec.nid);
 		admit_send_table(c,
 				 m->rec.nid); /* a member again: it takes part in the view change */

@@ -156,6 +156,7 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 		struct member *old = member_find(c, recs[i].nid);
 		struct rec_member rec = recs[i];
 		struct member *p;
+		bool forgetful;
 
 		if (rec.state == MEMBER_JOINING)
 			continue;
@@ -163,14 +164,17 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 		if (old && !addr_is_zero(&old->rec.addr) &&
 		    (addr_is_zero(&rec.addr) || old->rec.uid == rec.uid))
 			rec.addr = old->rec.addr;
-		if (old && old->rec.uid != rec.uid && old->link) {
+		forgetful = old && old->rec.uid != rec.uid;
+		if (forgetful && old->link) {
 			link_id stale = old->link;
 
 			link_close(c, stale);
 		}
 		p = member_add(c, &rec);
-		if (p)
+		if (p) {
+			p->forgetful |= forgetful;
 			member_attach(c, p);
+		}
 	}
 	install(c);
 }

@@ -94,6 +94,10 @@ static void send_hello(struct core *c, link_id id)
 {
 	struct core_msg m = msg_new(c, MSG_HELLO);
 
+	struct link *l = link_get(c, id);
+
+	if (l)
+		l->said = c->nid;
 	m.a = c->uid;
 	m.b = c->cluster;
 	m.nid = c->nid;
@@ -294,19 +298,33 @@ void member_clear(struct core *c)
 	c->members = NULL;
 }
 
-/* Finds the link whose HELLO named the member; the newest wins, an older one is closed. */
+/*
+ * Both ends must take the same link of two, which there are when both dialled:
+ * the one that the younger node made, and of those the newest. A link counts
+ * when each end knows who the other is; that of a JOIN does by what the master says.
+ */
+static bool link_serves(const struct core *c, const struct link *l, const struct member *m)
+{
+	return l->up && l->hello && l->nid == m->rec.nid && l->uid == m->rec.uid && l->cluster == c->cluster &&
+	       (l->said == c->nid || l->id == c->master_link);
+}
+
+/* Finds the link whose HELLO named the member; another one that it had is closed. */
 void member_attach(struct core *c, struct member *m)
 {
+	uint16_t best_dialer = 0;
 	link_id best = 0;
 
 	if (m == c->self)
 		return;
 	for (size_t i = 0; i < c->nlinks; i++) {
 		struct link *l = &c->links[i];
+		uint16_t dialer = l->kind == LINK_ACCEPTED ? m->rec.nid : c->nid;
 
-		if (l->up && l->hello && l->nid == m->rec.nid && l->uid == m->rec.uid &&
-		    l->cluster == c->cluster)
-			best = l->id;
+		if (!link_serves(c, l, m) || dialer < best_dialer)
+			continue;
+		best_dialer = dialer;
+		best = l->id;
 	}
 	if (!best || best == m->link)
 		return;

@@ -60,7 +60,7 @@ static void tell_page(struct core *c, page_key key, struct page *p, void *ctx)
 		state = HOLDING_STASH;
 	if (state != PAGE_INVALID)
 		pile_add(pile, key, state, p->ver);
-	else if ((e->flags & EXTENT_ORPHANED) && p->ver)
+	else if (((e->flags & EXTENT_ORPHANED) || home->forgetful) && p->ver)
 		/* The old home's versions died with it: whoever had a copy says how new that was. */
 		pile_add(pile, key, HOLDING_TOUCHED, p->ver);
 	/* Its home once: what that knew stays true, and is said in every view, for the next may come too soon. */
@@ -97,6 +97,7 @@ void rebuild_report(struct core *c)
 		m = msg_new(c, MSG_HOLDINGS);
 		msg_send_recs(c, home->rec.nid, &m, pile->recs, pile->n);
 		free(pile->recs);
+		home->forgetful = false;
 	}
 	free(piles);
 	lock_report(c);

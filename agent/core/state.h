@@ -34,6 +34,7 @@ struct member {
 	bool prepared;	      /* proposer: its PREPARED is here */
 	bool ended;	      /* its HOLDINGS_END of this epoch is here */
 	bool rebuilt;	      /* master: its REBUILT of this epoch is here */
+	bool forgetful; /* its agent was restarted in this view: what its directory knew is gone */
 	bool resumes;	      /* master: a restarted agent on its way back to this place */
 	uint32_t table_acked; /* master: newest table it is known to have */
 	bool evict;	      /* master: not to be in the next view */
@@ -51,6 +52,7 @@ struct link {
 	uint8_t kind; /* enum link_kind: why it was made */
 	bool up, hello;
 	uint16_t nid; /* by its HELLO */
+	uint16_t said; /* who our HELLO said that we are */
 	uint64_t uid, cluster;
 	uint64_t heard;
 	uint64_t since;

@@ -68,7 +68,7 @@ void check_prot(unsigned int n, uint64_t key)
 	for (unsigned int i = 0; i < NODES; i++) {
 		uint8_t other = sim.nodes[i].pages[key].prot;
 
-		if (i == n || !sim.nodes[i].up || other == PAGE_INVALID || prot == PAGE_INVALID)
+		if (i == n || !(sim.nodes[i].up || sim.nodes[i].waits) || other == PAGE_INVALID || prot == PAGE_INVALID)
 			continue;
 		if (prot == PAGE_MODIFIED || other == PAGE_MODIFIED)
 			fail("page %u: node %u may %s while node %u may %s", (unsigned int)key, n,
@@ -118,7 +118,7 @@ void check_page_error(unsigned int n, uint64_t key, int err)
 	if (err != EIO)
 		fail("page %u: node %u gets error %d", (unsigned int)key, n, err);
 	for (unsigned int i = 0; i < NODES; i++)
-		if (sim.nodes[i].up && sim.nodes[i].pages[key].prot != PAGE_INVALID)
+		if (sim.nodes[i].up && !sim.nodes[i].restarted && sim.nodes[i].pages[key].prot != PAGE_INVALID)
 			fail("page %u is called lost at node %u, but node %u has it",
 			     (unsigned int)key, n, i);
 	if (!sim.plan.steady &&
@@ -160,7 +160,7 @@ void check_death(unsigned int n)
 		for (unsigned int i = 0; i < NODES; i++) {
 			const struct sim_page *p = &sim.nodes[i].pages[k];
 
-			alive |= i != n && sim.nodes[i].up &&
+			alive |= i != n && (sim.nodes[i].up || sim.nodes[i].waits) &&
 				 ((p->prot != PAGE_INVALID && p->value == t->value) ||
 				  (p->stash && p->stash_value == t->value));
 		}
@@ -189,6 +189,19 @@ void check_death(unsigned int n)
 		sim.deaths++;
 }
 
+/* The agent alone: its node's pages stay, but bytes that it had given away and not seen arrive go with it. */
+void check_stop(unsigned int n)
+{
+	for (uint64_t k = 0; k < PAGES; k++) {
+		if (sim.nodes[n].pages[k].stash)
+			truth[k].may_be_lost = truth[k].uncertain = truth[k].forgotten = true;
+		sim.nodes[n].pages[k].stash = false;
+		truth[k].allocated &= truth[k].allocated_by != n;
+	}
+	for (unsigned int p = 0; p < PROGS; p++)
+		check_holder_died(n, p);
+}
+
 /* --- locks --- */
 
 void check_locked(unsigned int n, unsigned int p, uint32_t lock, int err)
@@ -197,7 +210,7 @@ void check_locked(unsigned int n, unsigned int p, uint32_t lock, int err)
 		fail("lock %u: node %u program %u gets it while node %d program %d holds it", lock,
 		     n, p, locks[lock].node, locks[lock].prog);
 	/* Where nodes died, who knew of the lock may be among them. */
-	if (owner_died[lock] && err != EOWNERDEAD && !sim.deaths)
+	if (owner_died[lock] && err != EOWNERDEAD && !sim.deaths && !sim.plan.restarts)
 		fail("lock %u: its holder died, but node %u is not told", lock, n);
 	if (err == EOWNERDEAD && !owner_died[lock] && !sim.deaths && sim.plan.steady)
 		fail("lock %u: node %u is told of a dead holder, but none died", lock, n);

@@ -124,10 +124,27 @@ static void fault_prog(uint64_t arg)
 		prog_kill((unsigned int)i, 1 + (unsigned int)rnd(PROGS - 1));
 }
 
+static void restart(uint64_t arg)
+{
+	if (sim.nodes[arg].waits)
+		node_restart((unsigned int)arg);
+}
+
+static void fault_agent(uint64_t arg)
+{
+	int i = any_node(true);
+
+	(void)arg;
+	if (sim.draining || i < 0 || !sim.cluster || alive() < 2)
+		return;
+	node_stop((unsigned int)i);
+	net_call(restart, (uint64_t)i, rnd(DEAD_MS * 1000 / 8));
+}
+
 static void start_node(uint64_t arg)
 {
 	if (!sim.draining) {
-		node_start((unsigned int)arg, false);
+		node_start((unsigned int)arg);
 		sim.started++;
 	}
 }
@@ -150,6 +167,12 @@ static void draw_plan(struct plan *p)
 	p->steady = chance(40);
 	if (p->steady)
 		return;
+	if (chance(15)) { /* one fault at a time: who is away for too long is put out, and that is another test */
+		p->restarts = 1;
+		p->loss = 0;
+		p->spike = 0;
+		return;
+	}
 	p->deaths = chance(50) ? 1 + (unsigned int)rnd(2) : 0;
 	p->cuts = chance(40) ? 1 + (unsigned int)rnd(3) : 0;
 	p->leaves = chance(40) ? 1 + (unsigned int)rnd(2) : 0;
@@ -170,6 +193,8 @@ static void arrange(void)
 		net_call(fault_leave, 0, 100000 + rnd(span));
 	for (unsigned int i = 0; i < p->cuts; i++)
 		net_call(fault_cut, 0, 90000 + rnd(span));
+	for (unsigned int i = 0; i < p->restarts; i++)
+		net_call(fault_agent, 0, 100000 + rnd(span));
 	for (unsigned int i = 0; i < p->prog_kills; i++)
 		net_call(fault_prog, 0, 90000 + rnd(span));
 	for (unsigned int i = 0; i < p->joins && next < NODES; i++)
@@ -183,6 +208,8 @@ static bool quiet(void)
 	for (unsigned int i = 0; i < NODES; i++) {
 		struct core_info info;
 
+		if (sim.nodes[i].waits)
+			return false;
 		if (!sim.nodes[i].up)
 			continue;
 		core_info_get(sim.nodes[i].core, &info);

@@ -6,15 +6,12 @@
 
 #include "tests/sim/sim.h"
 
-void node_start(unsigned int i, bool resume)
+static void new_core(unsigned int i, uint64_t cluster, uint16_t nid)
 {
 	struct node *n = &sim.nodes[i];
 	struct core_config cfg;
-	struct core_event ev = { .type = EV_TICK };
 
-	memset(n, 0, sizeof(*n));
 	memset(&cfg, 0, sizeof(cfg));
-	(void)resume;
 	cfg.uid = rnd(UINT64_MAX - 1) + 1;
 	cfg.weight = sim.now + rnd(100);
 	snprintf(cfg.cluster, sizeof(cfg.cluster), "sim");
@@ -30,11 +27,61 @@ void node_start(unsigned int i, bool resume)
 	cfg.lock_words = n->lock_words;
 	cfg.lock_stride = sizeof(n->lock_words[0]);
 	cfg.nlock_words = LOCKS - 1; /* one lock has no word that programs share */
+	cfg.resume_cluster = cluster;
+	cfg.resume_nid = nid;
 	n->core = core_new(&cfg, sim.now);
 	n->up = true;
+	n->waits = false;
 	n->tick_at = UINT64_MAX;
+}
+
+void node_start(unsigned int i)
+{
+	struct node *n = &sim.nodes[i];
+	struct core_event ev = { .type = EV_TICK };
+
+	memset(n, 0, sizeof(*n));
 	n->next_client = 1;
+	new_core(i, 0, 0);
 	tracef("node %u starts", i);
+	node_step(i, &ev, NULL);
+	for (unsigned int p = 0; p < PROGS; p++)
+		prog_start(i, p);
+}
+
+/* The module keeps the pages, and nobody can take them; its programs die here, for their locks do. */
+void node_stop(unsigned int i)
+{
+	struct node *n = &sim.nodes[i];
+	struct core_info info;
+
+	core_info_get(n->core, &info);
+	n->kept_cluster = info.cluster;
+	n->kept_nid = info.nid;
+	tracef("agent of node %u dies", i);
+	check_stop(i);
+	for (unsigned int p = 0; p < PROGS; p++)
+		n->progs[p].client = 0;
+	n->up = false;
+	n->waits = true;
+	net_kill(i);
+}
+
+void node_restart(unsigned int i)
+{
+	struct node *n = &sim.nodes[i];
+	struct core_event ev = { .type = EV_TICK };
+
+	tracef("agent of node %u is back", i);
+	core_free(n->core);
+	n->restarted = true;
+	memset(n->slots, 0, sizeof(n->slots));
+	for (int l = 0; l < LOCKS; l++)
+		atomic_store(&n->lock_words[l], 0);
+	new_core(i, n->kept_cluster, n->kept_nid);
+	for (uint64_t k = 0; k < PAGES; k++)
+		if (n->pages[k].prot != PAGE_INVALID)
+			core_resume_page(n->core, k, 1, n->pages[k].prot);
 	node_step(i, &ev, NULL);
 	for (unsigned int p = 0; p < PROGS; p++)
 		prog_start(i, p);
@@ -120,6 +167,10 @@ static void state(unsigned int i, uint32_t s)
 	tracef("node %u is in state %u", i, s);
 	if (s == CORE_MEMBER)
 		n->joined_once = true;
+	if (s == CORE_EVICTED && n->restarted) {
+		check_death(i); /* too late: the others went on */
+		return;
+	}
 	if (s == CORE_EVICTED)
 		fail("node %u was put out of the cluster", i);
 	if (s == CORE_OUT) {

@@ -59,6 +59,8 @@ struct sim_page {
 struct node {
 	struct core *core;
 	bool up, left, joined_once;
+	bool restarted;
+	bool waits; /* its agent died, and the module keeps its pages for the next */
 	uint64_t tick_at;
 	struct sim_page pages[PAGES];
 	_Atomic uint32_t lock_words[LOCKS];
@@ -66,13 +68,15 @@ struct node {
 	struct prog progs[PROGS];
 	uint32_t next_client;
 	uint32_t state; /* enum core_state */
+	uint64_t kept_cluster; /* what the module keeps for the next agent */
+	uint16_t kept_nid;
 	link_id next_accept;
 };
 
 /* What a schedule does, drawn from its seed. */
 struct plan {
 	unsigned int nodes, ops, chunks;
-	unsigned int deaths, cuts, leaves, joins, prog_kills;
+	unsigned int deaths, cuts, leaves, joins, prog_kills, restarts;
 	uint64_t delay_min, delay_max;
 	unsigned int spike;  /* one message in so many takes long; 0: none */
 	unsigned int loss;   /* datagrams, percent */
@@ -130,7 +134,9 @@ void net_cut(unsigned int a, unsigned int b, uint64_t for_us);
 void net_addr(unsigned int node, struct core_addr *ret);
 
 /* node.c */
-void node_start(unsigned int i, bool resume);
+void node_start(unsigned int i);
+void node_stop(unsigned int i); /* kill -9 of the agent alone */
+void node_restart(unsigned int i);
 void node_step(unsigned int i, struct core_event *ev, const uint64_t *values);
 void node_kill(unsigned int i);
 void node_revoke_now(unsigned int i, uint64_t key, uint32_t count, uint8_t how);
@@ -151,6 +157,7 @@ void check_read(unsigned int n, uint64_t key, uint64_t value);
 void check_write(unsigned int n, uint64_t key, uint64_t value);
 void check_page_error(unsigned int n, uint64_t key, int err);
 void check_death(unsigned int n);
+void check_stop(unsigned int n);
 void check_locked(unsigned int n, unsigned int p, uint32_t lock, int err);
 void check_unlocked(unsigned int n, unsigned int p, uint32_t lock);
 void check_rw_locked(unsigned int n, unsigned int p, uint32_t lock, bool write);
