@@ -24,6 +24,7 @@ static void install(struct core *c)
 	c->proposing = false;
 	c->frozen = false;
 	c->taking_over = false;
+	c->forgot = 0;
 	for (size_t i = 0; i < c->nmembers; i++) {
 		struct member *m = c->members[i];
 

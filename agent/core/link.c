@@ -305,8 +305,8 @@ void member_clear(struct core *c)
  */
 static bool link_serves(const struct core *c, const struct link *l, const struct member *m)
 {
-	return l->up && l->hello && l->nid == m->rec.nid && l->uid == m->rec.uid && l->cluster == c->cluster &&
-	       (l->said == c->nid || l->id == c->master_link);
+	return l->up && l->hello && l->nid == m->rec.nid && l->uid == m->rec.uid &&
+	       l->cluster == c->cluster && (l->said == c->nid || l->id == c->master_link);
 }
 
 /* Finds the link whose HELLO named the member; another one that it had is closed. */

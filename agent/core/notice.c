@@ -40,12 +40,17 @@ static uint64_t redial_us(const struct core *c)
 	return part < 100 * MS ? part : 100 * MS;
 }
 
+/* On the way already; or a link is there, and only the word of whose it is has to come. */
 static bool dialling(const struct core *c, const struct member *m)
 {
-	for (size_t i = 0; i < c->nlinks; i++)
-		if (c->links[i].kind == LINK_PEER && !c->links[i].hello &&
-		    !memcmp(&c->links[i].addr, &m->rec.addr, sizeof(m->rec.addr)))
+	for (size_t i = 0; i < c->nlinks; i++) {
+		const struct link *l = &c->links[i];
+
+		if (l->hello ? l->nid == m->rec.nid && l->said == c->nid && l->cluster == c->cluster
+			     : l->kind == LINK_PEER &&
+				       !memcmp(&l->addr, &m->rec.addr, sizeof(m->rec.addr)))
 			return true;
+	}
 	return false;
 }
 

@@ -116,6 +116,7 @@ void seek_became_member(struct core *c)
 	c->state = CORE_MEMBER;
 	/* Back among others: until their view takes it in again, this node knows nothing of theirs. */
 	c->frozen = c->resuming;
+	c->forgot = c->resuming ? c->now + 2 * c->cfg.dead_ms * MS : 0;
 	c->frozen_at = c->now;
 	c->resuming = false;
 	c->promised = c->epoch;

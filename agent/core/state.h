@@ -31,11 +31,11 @@ struct member {
 	uint64_t dialed_at;
 	bool reported; /* loss told to the master */
 	bool resync; /* link was lost: messages may be missing, so a view change is due when it is back */
-	bool prepared;	      /* proposer: its PREPARED is here */
-	bool ended;	      /* its HOLDINGS_END of this epoch is here */
-	bool rebuilt;	      /* master: its REBUILT of this epoch is here */
+	bool prepared;	/* proposer: its PREPARED is here */
+	bool ended;	/* its HOLDINGS_END of this epoch is here */
+	bool rebuilt;	/* master: its REBUILT of this epoch is here */
 	bool forgetful; /* its agent was restarted in this view: what its directory knew is gone */
-	bool resumes;	      /* master: a restarted agent on its way back to this place */
+	bool resumes;	/* master: a restarted agent on its way back to this place */
 	uint32_t table_acked; /* master: newest table it is known to have */
 	bool evict;	      /* master: not to be in the next view */
 	bool leaves;	      /* master: asked to; LEAVING from the next view on */
@@ -51,7 +51,7 @@ struct link {
 	link_id id;
 	uint8_t kind; /* enum link_kind: why it was made */
 	bool up, hello;
-	uint16_t nid; /* by its HELLO */
+	uint16_t nid;  /* by its HELLO */
 	uint16_t said; /* who our HELLO said that we are */
 	uint64_t uid, cluster;
 	uint64_t heard;
@@ -308,8 +308,10 @@ struct core {
 	uint32_t promised; /* highest epoch a PREPARE was accepted for */
 	uint16_t promised_to;
 	uint64_t frozen_at;
-	bool frozen;   /* between PREPARED and VIEW */
-	bool leaving;  /* EV_LEAVE came */
+	bool frozen;  /* between PREPARED and VIEW */
+	bool leaving; /* EV_LEAVE came */
+	uint64_t
+		forgot; /* restarted, and taken into no view since: until when others may do that; 0: no */
 	bool resuming; /* old pages wait for their old cluster */
 	uint32_t table_version;
 	uint16_t next_nid, next_region;

@@ -83,7 +83,9 @@ void view_propose(struct core *c, const char *why)
 
 	if (!view_is_member(c))
 		return;
-	if (c->proposing || (joiner && joiner->resumes) || view_must_wait(c)) {
+	/* Who knows nothing leaves it to those who do, unless they are gone. */
+	if (c->proposing || (joiner && joiner->resumes) || view_must_wait(c) ||
+	    c->now < c->forgot) {
 		c->again = true;
 		return;
 	}
@@ -95,7 +97,7 @@ void view_propose(struct core *c, const char *why)
 	c->proposal = (c->promised > c->epoch ? c->promised : c->epoch) + 1;
 	c->promised = c->proposal;
 	c->promised_to = c->nid;
-	c->new_master = c->master != c->nid;
+	c->new_master = c->master != c->nid || c->forgot;
 	for (size_t i = 0; i < c->nmembers; i++)
 		c->members[i]->prepared = c->members[i] == c->self;
 	view_send_prepare(c);
