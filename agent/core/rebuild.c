@@ -158,7 +158,8 @@ static void hold_shared(struct core *c, page_key key, struct page *p, struct mem
 		return;
 	}
 	if (ver > p->dir_ver) {
-		forget_sharers(c, key, p);
+		if (p->dir_ver) /* else what is here is of a version that a restarted agent does not know */
+			forget_sharers(c, key, p);
 		p->dir_ver = ver;
 	}
 	sharer_set(p, from->index);
