@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sim [--count N] [--seed S] [--jobs J] [--trace]
+ * sim [--count N] [--seed S] [--jobs J] [--trace] [--restarts]
  *
  * Runs N schedules from seed S on. The first that breaks a rule prints its
  * seed; --seed S --count 1 --trace replays it.
@@ -19,6 +19,7 @@
 
 struct sim sim;
 static _Atomic uint64_t *passed; /* by all jobs */
+static bool sim_restarts;	 /* agents that are killed alone and come back */
 
 uint64_t rnd(uint64_t below)
 {
@@ -167,7 +168,8 @@ static void draw_plan(struct plan *p)
 	p->steady = chance(40);
 	if (p->steady)
 		return;
-	if (chance(15)) { /* one fault at a time: who is away for too long is put out, and that is another test */
+	if (sim_restarts &&
+	    chance(15)) { /* one fault at a time: who is away for too long is put out, and that is another test */
 		p->restarts = 1;
 		p->loss = 0;
 		p->spike = 0;
@@ -277,14 +279,17 @@ static int run_job(uint64_t seed, uint64_t count, uint64_t step)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {
-		{ "count", 1, NULL, 'c' }, { "seed", 1, NULL, 's' }, { "jobs", 1, NULL, 'j' },
-		{ "trace", 0, NULL, 't' }, { "help", 0, NULL, 'h' }, { 0 }
-	};
+	static const struct option options[] = { { "count", 1, NULL, 'c' },
+						 { "seed", 1, NULL, 's' },
+						 { "jobs", 1, NULL, 'j' },
+						 { "trace", 0, NULL, 't' },
+						 { "restarts", 0, NULL, 'r' },
+						 { "help", 0, NULL, 'h' },
+						 { 0 } };
 	uint64_t count = 1000, seed = 1, jobs = 1, failed = 0;
 	int o;
 
-	while ((o = getopt_long(argc, argv, "c:s:j:th", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "c:s:j:trh", options, NULL)) != -1) {
 		if (o == 'c')
 			count = strtoull(optarg, NULL, 10);
 		else if (o == 's')
@@ -293,8 +298,10 @@ int main(int argc, char **argv)
 			jobs = strtoull(optarg, NULL, 10);
 		else if (o == 't')
 			sim.trace = true;
+		else if (o == 'r')
+			sim_restarts = true;
 		else {
-			printf("sim [--count N] [--seed S] [--jobs J] [--trace]\n");
+			printf("sim [--count N] [--seed S] [--jobs J] [--trace] [--restarts]\n");
 			return o == 'h' ? 0 : 2;
 		}
 	}
