@@ -280,12 +280,11 @@ void barrier_new_view(struct core *c, bool new_master)
 }
 
 /* Which rounds this node has seen end, and where it waits. */
-void barrier_report(struct core *c, bool new_master)
+void barrier_report(struct core *c)
 {
 	size_t n;
 	uint64_t *keys;
 
-	(void)new_master;
 	keys = map_keys(&c->barrier_gens, &n);
 	for (size_t i = 0; i < n; i++) {
 		struct core_msg m = msg_new(c, MSG_BARRIER_ENTER);

@@ -147,7 +147,6 @@ void home_on_dropped(struct core *c, page_key key);
 void home_on_query(struct core *c, const struct core_msg *m);
 void home_reset(struct core *c);
 void home_forget(struct core *c, page_key key);
-bool home_is_idle(struct core *c, page_key key);
 static inline void sharer_set(struct page *p, unsigned int i)
 {
 	p->sharers[i / 64] |= 1ull << (i % 64);
@@ -235,7 +234,7 @@ void barrier_on_msg(struct core *c, const struct core_msg *m);
 void barrier_on_timer(struct core *c, uint64_t ticket);
 void barrier_client_gone(struct core *c, uint32_t client);
 void barrier_new_view(struct core *c, bool new_master);
-void barrier_report(struct core *c, bool new_master);
+void barrier_report(struct core *c);
 void barrier_rebuilt(struct core *c);
 void barrier_members_changed(struct core *c);
 void barrier_lose_all(struct core *c);

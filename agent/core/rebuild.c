@@ -22,7 +22,6 @@ struct pile {
 
 struct piles {
 	struct pile by_index[CORE_NODES_MAX];
-	struct pile unknown;
 };
 
 static void pile_add(struct pile *pile, page_key key, uint8_t state, uint32_t ver)
@@ -101,7 +100,7 @@ void rebuild_report(struct core *c)
 	}
 	free(piles);
 	lock_report(c);
-	barrier_report(c, c->new_master);
+	barrier_report(c);
 	m = msg_new(c, MSG_HOLDINGS_END);
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (c->members[i]->rec.state != MEMBER_JOINING)
