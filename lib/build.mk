@@ -1,8 +1,6 @@
 # SPDX-License-Identifier: MIT
 # libdsm: the shared library with its soname, and the archive.
-LIBDSM_SRCS := lib/ask.c lib/connect.c lib/fork.c lib/list.c lib/lock.c lib/lock_table.c lib/log.c \
-	lib/map.c lib/memory.c lib/open.c lib/region.c lib/session.c lib/simple.c lib/spawn.c lib/start.c \
-	lib/thread.c lib/wait.c lib/watch.c
+LIBDSM_SRCS := $(sort $(wildcard lib/*.c lib/segment/*.c lib/heap/*.c lib/map/*.c lib/ring/*.c lib/channel/*.c))
 LIBDSM_OBJS := $(LIBDSM_SRCS:%.c=$(B)/%.o)
 -include $(LIBDSM_OBJS:.o=.d)
 
@@ -15,10 +13,10 @@ $(B)/libdsm.so.0: $(LIBDSM_OBJS) lib/libdsm.map
 $(B)/libdsm.so: $(B)/libdsm.so.0
 	ln -sf libdsm.so.0 $@
 
-# One object with dsm_* as its only global names, like the shared library.
+# One object with dsm_* (and shm_heap_*) as its only global names, like the shared library.
 $(B)/lib/libdsm.o: $(LIBDSM_OBJS)
 	$(CC) $(filter -fsanitize=%,$(LDFLAGS)) -r -nostdlib -o $@ $(LIBDSM_OBJS)
-	objcopy --wildcard --keep-global-symbol='dsm_*' $@
+	objcopy --wildcard --keep-global-symbol='dsm_*' --keep-global-symbol='shm_heap_*' $@
 
 $(B)/libdsm.a: $(B)/lib/libdsm.o
 	rm -f $@
