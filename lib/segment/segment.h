@@ -87,8 +87,7 @@ struct seg_slot {
 	uint32_t uid;
 	uint64_t process; /* random, of the process: tells namesakes apart */
 	uint64_t since_ns;
-	_Atomic uint32_t layers_done; /* of a dead one: bits of enum seg_layer cleaned up */
-	uint32_t reserved0[5];
+	uint32_t reserved0[6];
 	/* Locks held or about to be taken: offset | layer. */
 	_Atomic uint64_t held[SEG_HELD_MAX];
 	/* Journals of the layers; zeroed when the slot is given out. */
@@ -135,11 +134,18 @@ uint64_t seg_size(const dsm_segment_t *seg);
 
 /* ------------------------------------------------------------ participants */
 
+/* The segments a thread used last, by serial. */
 struct seg_tls {
 	uint64_t serial; /* 0: none */
 	struct seg_slot *slot;
 };
-extern __thread struct seg_tls seg_tls __attribute__((tls_model("initial-exec")));
+#define SEG_TLS 4u
+extern __thread struct seg_tls seg_tls[SEG_TLS] __attribute__((tls_model("initial-exec")));
+
+static inline struct seg_tls *seg_tls_of(uint64_t serial)
+{
+	return &seg_tls[serial % SEG_TLS];
+}
 
 struct seg_slot *seg_self_slow(dsm_segment_t *seg);
 
@@ -149,9 +155,10 @@ struct seg_slot *seg_self_slow(dsm_segment_t *seg);
  */
 static inline struct seg_slot *seg_self(dsm_segment_t *seg)
 {
-	if (likely(seg_tls.serial == atomic_load_explicit(&seg->serial, memory_order_relaxed)))
-		return seg_tls.slot;
-	return seg_self_slow(seg);
+	uint64_t serial = atomic_load_explicit(&seg->serial, memory_order_relaxed);
+	const struct seg_tls *tls = seg_tls_of(serial);
+
+	return likely(tls->serial == serial) ? tls->slot : seg_self_slow(seg);
 }
 static inline seg_id seg_slot_id(const struct seg_slot *s)
 {

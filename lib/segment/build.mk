@@ -1,0 +1,8 @@
+# SPDX-License-Identifier: MIT
+# The tests look inside: they are linked with the library's objects.
+UNIT += test_segment test_segment_kill
+test_segment_SRCS := tests/unit/test_segment.c tests/unit/lib_nodes.c tests/unit/segment_rig.c $(LIBDSM_SRCS)
+test_segment_LIBS := cmocka
+test_segment_kill_SRCS := tests/unit/test_segment_kill.c tests/unit/segment_rig.c $(LIBDSM_SRCS)
+test_segment_kill_LIBS := cmocka
+$(B)/test_segment: | $(B)/dsmd

@@ -1,0 +1,306 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Segments of a cluster: regions. A slot is held by a lock of the cluster,
+ * which hands it on when the holder's process or node dies.
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <dsm/dsm.h>
+
+#include "lib/context.h"
+#include "lib/segment/cluster.h"
+#include "lib/segment/private.h"
+
+#define TRY_US	   2000000u /* for an answer about a lock that is free */
+#define MAKING_US  30000000u /* for who makes the segment to be done with it */
+#define NAME_BYTES 32
+
+/* Reader-writer locks from here on are the library's own: so dsm(3) says. */
+#define SLOT_LOCKS 0x80000000u
+
+static uint32_t lock_id(const dsm_segment_t *seg, uint32_t index)
+{
+	return SLOT_LOCKS | (uint32_t)seg->priv->region->number << 11 | index;
+}
+
+static int commit(dsm_segment_t *seg, uint64_t off, uint64_t len)
+{
+	struct seg_private *p = seg->priv;
+	uint64_t end = off + len;
+	void *unused;
+	int err;
+
+	/* Page by page where part of it is there already. */
+	err = dsm_alloc_at(p->region, p->region_off + off, len, &unused);
+	if (err != -EEXIST)
+		return err == -ENOMEM ? -ENOSPC : err;
+	for (; off < end; off += SEG_PAGE) {
+		err = dsm_alloc_at(p->region, p->region_off + off, SEG_PAGE, &unused);
+		if (err && err != -EEXIST)
+			return err == -ENOMEM ? -ENOSPC : err;
+	}
+	return 0;
+}
+
+static int claim_for(dsm_segment_t *seg, uint32_t index, uint64_t timeout_us)
+{
+	int err = dsm_wrlock(seg->priv->ctx, lock_id(seg, index), timeout_us);
+
+	/* Who had it before is dead: that is what the claim is for. */
+	return err == DSM_OWNER_DEAD ? 0 : err == -ETIMEDOUT || err == -EDEADLK ? -EBUSY : err;
+}
+
+static int claim(dsm_segment_t *seg, uint32_t index)
+{
+	return claim_for(seg, index, 0);
+}
+
+static void release(dsm_segment_t *seg, uint32_t index)
+{
+	(void)dsm_wrunlock(seg->priv->ctx, lock_id(seg, index));
+}
+
+static bool held(dsm_segment_t *seg, uint32_t index)
+{
+	if (claim(seg, index))
+		return true;
+	release(seg, index);
+	return false;
+}
+
+static int wait_word(dsm_segment_t *seg, _Atomic uint32_t *word, uint32_t expected,
+		     uint64_t timeout_us)
+{
+	int err = dsm_wait(seg->priv->ctx, (const void *)word, expected, timeout_us);
+
+	return err == -ETIMEDOUT ? err : 0;
+}
+
+static void wake_word(dsm_segment_t *seg, _Atomic uint32_t *word, int n)
+{
+	(void)n; /* who waits elsewhere was woken by the store that took the page */
+	(void)dsm_wake(seg->priv->ctx, (const void *)word);
+}
+
+static void forked(dsm_segment_t *seg)
+{
+	(void)seg; /* the child's sessions are its own: see lib/fork.c */
+}
+
+static void unmap(dsm_segment_t *seg)
+{
+	struct seg_private *p = seg->priv;
+
+	dsm_region_close(p->region);
+	if (p->own_ctx)
+		dsm_close(p->ctx);
+}
+
+const struct seg_backend seg_cluster = {
+	.commit = commit,
+	.claim = claim,
+	.release = release,
+	.held = held,
+	.wait = wait_word,
+	.wake = wake_word,
+	.forked = forked,
+	.unmap = unmap,
+	.spins = 50,
+	.probes = 1,
+	.grow_least = 4 * SEG_GRAIN,
+};
+
+/* The context to use: given, the program's, or one of our own. */
+static int get_ctx(struct seg_private *p, dsm_t *given)
+{
+	int err;
+
+	p->ctx = given ? given : dsm_default_context();
+	if (p->ctx)
+		return 0;
+	err = dsm_open(NULL, &p->ctx);
+	if (err)
+		return seg_error(err, "%s: no node to use: %s", p->uri, strerror(-err));
+	p->own_ctx = true;
+	return 0;
+}
+
+static void put_ctx(struct seg_private *p)
+{
+	dsm_region_close(p->region);
+	if (p->own_ctx)
+		dsm_close(p->ctx);
+	p->own_ctx = false;
+	p->region = NULL;
+}
+
+static void set_base(struct seg_private *p)
+{
+	bool whole = p->region != dsm_region_default(p->ctx);
+
+	p->region_off = whole ? 0 : SEG_IN_DEFAULT_AT;
+	p->seg.base = (uint8_t *)dsm_region_base(p->region) + p->region_off;
+	p->seg.capacity = whole ? dsm_region_size(p->region) / SEG_PAGE * SEG_PAGE :
+				  SEG_IN_DEFAULT_MAX;
+	p->seg.header = (struct seg_header *)p->seg.base;
+	p->seg.slots = (struct seg_slot *)(p->seg.base + SEG_SLOTS_AT);
+	p->seg.backend = &seg_cluster;
+	p->seg.cluster = true;
+}
+
+/* Is the header's page anybody's? To look at one that is not would allocate it. */
+static bool header_there(struct seg_private *p)
+{
+	struct client_req req = {
+		.arg = OP_LOOKUP,
+		.key = PAGE_KEY(p->region->number, p->region_off / SEG_PAGE),
+		.timeout_us = CORE_NO_TIMEOUT,
+	};
+
+	return !control_op(p->ctx, &req, NULL);
+}
+
+static int check(struct seg_private *p)
+{
+	if (!header_there(p))
+		return -ENOENT;
+	/* Half-laid out or never begun: as good as nothing. */
+	if (!p->seg.header->magic || atomic_load(&p->seg.header->state) != SEG_READY)
+		return -ENOENT;
+	return seg_check(p->seg.header, p->seg.capacity, p->uri);
+}
+
+/* Wait for whoever is at work on it. Nothing else tells a maker from one that died. */
+static int maker_lock(struct seg_private *p)
+{
+	int err = claim_for(&p->seg, SEG_MAKER_SLOT, MAKING_US);
+
+	if (err)
+		return seg_error(err == -EBUSY ? -ETIMEDOUT : err,
+				 "%s: somebody is making it and does not end", p->uri);
+	return 0;
+}
+
+int cluster_attach(struct seg_private *p, const char *name, const struct dsm_segment_options *o)
+{
+	int err = get_ctx(p, o->ctx);
+
+	if (err)
+		return err;
+	err = dsm_region_open(p->ctx, name, &p->region);
+	if (err) {
+		put_ctx(p);
+		return seg_error(err, "%s: %s", p->uri,
+				 err == -ENOENT ? "there is no such region" : strerror(-err));
+	}
+	set_base(p);
+	err = check(p);
+	if (err == -ENOENT) {
+		err = maker_lock(p);
+		if (!err) {
+			err = check(p);
+			release(&p->seg, SEG_MAKER_SLOT);
+		}
+		if (err == -ENOENT)
+			err = header_there(p) && p->seg.header->magic == SEG_MAGIC ?
+				      seg_error(-ESTALE, "%s: half-created by process %u", p->uri,
+						p->seg.header->creator_pid) :
+				      seg_error(-ENOENT, "%s: the region holds no segment", p->uri);
+	}
+	if (err)
+		put_ctx(p);
+	else
+		p->seg.capacity = p->seg.header->capacity;
+	return err;
+}
+
+static int lay_out(struct seg_private *p, const struct dsm_segment_options *o)
+{
+	uint64_t capacity = p->seg.capacity;
+	uint64_t grains = (capacity - SEG_GRAINS_AT) / (SEG_GRAIN + sizeof(struct seg_grain));
+	uint64_t at, size = o->size;
+	int err;
+
+	while (seg_data_at(grains) + grains * SEG_GRAIN > capacity)
+		grains--;
+	at = seg_data_at(grains);
+	if (size > grains * SEG_GRAIN)
+		size = grains * SEG_GRAIN;
+	err = commit(&p->seg, 0, SEG_SLOTS_AT);
+	if (!err)
+		err = commit(&p->seg, SEG_GRAINS_AT,
+			     (size / SEG_GRAIN * sizeof(struct seg_grain) + SEG_PAGE) / SEG_PAGE *
+				     SEG_PAGE);
+	if (!err)
+		err = commit(&p->seg, at, size);
+	if (err)
+		return seg_error(err, "%s: no memory for %llu bytes in the cluster: %s", p->uri,
+				 (unsigned long long)size, strerror(-err));
+	/* What a maker that died has left. */
+	memset(p->seg.base, 0, SEG_SLOTS_AT);
+	p->seg.capacity = at + grains * SEG_GRAIN;
+	seg_format(&p->seg, grains, at + size);
+	return 0;
+}
+
+int cluster_make(struct seg_private *p, const char *name, const struct dsm_segment_options *o)
+{
+	uint64_t grains = o->max_size / SEG_GRAIN;
+	int err = get_ctx(p, o->ctx);
+
+	if (err)
+		return err;
+	if (!strcmp(name, "default"))
+		err = dsm_region_open(p->ctx, name, &p->region);
+	else
+		err = dsm_region_create(p->ctx, name, seg_data_at(grains) + grains * SEG_GRAIN,
+					&p->region);
+	/* A region without a segment in it, or with half of one, may be made one. */
+	if (err == -EEXIST)
+		err = dsm_region_open(p->ctx, name, &p->region);
+	if (err) {
+		put_ctx(p);
+		return seg_error(err, "%s: %s", p->uri, strerror(-err));
+	}
+	set_base(p);
+	err = maker_lock(p);
+	if (!err) {
+		err = check(p);
+		if (!err)
+			err = seg_error(-EEXIST, "%s: exists", p->uri);
+		else if (err == -ENOENT)
+			err = lay_out(p, o);
+		release(&p->seg, SEG_MAKER_SLOT);
+	}
+	if (err)
+		put_ctx(p);
+	return err;
+}
+
+int cluster_unlink(const char *name, dsm_t *ctx)
+{
+	struct seg_private p = { 0 };
+	int err;
+
+	(void)snprintf(p.uri, sizeof(p.uri), "dsm:%s", name);
+	err = get_ctx(&p, ctx);
+	if (err)
+		return err;
+	err = dsm_region_delete(p.ctx, name);
+	if (p.own_ctx)
+		dsm_close(p.ctx);
+	return err ? seg_error(err, "dsm:%s: %s", name,
+			       err == -ENOENT ? "there is no such region" : strerror(-err)) :
+		     0;
+}
+
+int cluster_list(dsm_t *ctx, char ***ret)
+{
+	char **list = calloc(2, sizeof(*list));
+	(void)ctx;
+	*ret = list;
+	return list ? 0 : -ENOMEM;
+}
