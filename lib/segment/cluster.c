@@ -14,11 +14,10 @@
 #include "lib/segment/cluster.h"
 #include "lib/segment/private.h"
 
-#define TRY_US	   2000000u /* for an answer about a lock that is free */
 #define MAKING_US  30000000u /* for who makes the segment to be done with it */
 #define NAME_BYTES 32
 
-/* Reader-writer locks from here on are the library's own: so dsm(3) says. */
+/* Reader-writer locks from here on are the library's own: so <dsm/context.h> says. */
 #define SLOT_LOCKS 0x80000000u
 
 static uint32_t lock_id(const dsm_segment_t *seg, uint32_t index)

@@ -187,7 +187,10 @@ int dsm_ctx_timedlock(dsm_t *ctx, uint32_t id, uint64_t timeout_us);
 /** -EPERM: the calling thread does not hold it. */
 int dsm_ctx_unlock(dsm_t *ctx, uint32_t id);
 
-/** Reader-writer locks; their numbers are apart from those of the locks above. */
+/**
+ * Reader-writer locks; their numbers are apart from those of the locks above. Those from
+ * 0x80000000 on are the library's own: segments hold them.
+ */
 int dsm_rdlock(dsm_t *ctx, uint32_t id, uint64_t timeout_us);
 /** Alone. @timeout_us 0: -EBUSY instead of waiting, here and above. -ETIMEDOUT; DSM_OWNER_DEAD. */
 int dsm_wrlock(dsm_t *ctx, uint32_t id, uint64_t timeout_us);
