@@ -64,6 +64,7 @@ enum client_list {
 	LIST_LOCAL_PAGES = 1, /* struct client_page: pages held or homed here */
 	LIST_GLOBAL_PAGES =
 		2, /* struct client_extent: everything allocated that this node knows (asked of the master) */
+	LIST_REGIONS = 3, /* struct client_region: the named ones and "default"; key is not looked at */
 };
 
 struct client_req {
@@ -108,5 +109,14 @@ struct client_extent {
 	uint32_t home;
 	uint32_t flags; /* enum extent_flags */
 };
+
+struct client_region {
+	uint64_t size;
+	uint64_t base;
+	uint32_t number;
+	uint32_t reserved;
+	char name[CLIENT_NAME_MAX];
+};
+static_assert(sizeof(struct client_region) == 56, "client protocol");
 
 #endif

@@ -106,17 +106,38 @@ static void list_extent(void *ctx, const struct rec_extent *e)
 		};
 }
 
+static void list_region(void *ctx, const struct rec_region *region)
+{
+	struct list *l = ctx;
+	struct client_region *r = l->failed ? NULL : list_add(l, sizeof(*r));
+
+	if (!r)
+		return;
+	*r = (struct client_region){
+		.size = region->size, .base = region->base, .number = region->region
+	};
+	memcpy(r->name, region->name, sizeof(r->name));
+}
+
 void list_handle(struct session *c, const struct client_req *req)
 {
-	size_t record = req->arg == LIST_LOCAL_PAGES ? sizeof(struct client_page)
-						     : sizeof(struct client_extent);
 	struct list l = { .from = req->key };
+	size_t record;
 
-	if (req->arg == LIST_LOCAL_PAGES) {
+	switch (req->arg) {
+	case LIST_LOCAL_PAGES:
+		record = sizeof(struct client_page);
 		core_each_page(c->srv->core, list_page, &l);
-	} else if (req->arg == LIST_GLOBAL_PAGES) {
+		break;
+	case LIST_GLOBAL_PAGES:
+		record = sizeof(struct client_extent);
 		core_each_extent(c->srv->core, list_extent, &l);
-	} else {
+		break;
+	case LIST_REGIONS:
+		record = sizeof(struct client_region);
+		core_each_region(c->srv->core, list_region, &l);
+		break;
+	default:
 		packet_error(c, EINVAL);
 		return;
 	}

@@ -11,11 +11,11 @@
 #include <dsm/dsm.h>
 
 #include "lib/context.h"
+#include "lib/records.h"
 #include "lib/segment/cluster.h"
 #include "lib/segment/private.h"
 
 #define MAKING_US  30000000u /* for who makes the segment to be done with it */
-#define NAME_BYTES 32
 
 /* Reader-writer locks from here on are the library's own: so <dsm/context.h> says. */
 #define SLOT_LOCKS 0x80000000u
@@ -296,10 +296,39 @@ int cluster_unlink(const char *name, dsm_t *ctx)
 		     0;
 }
 
+static bool holds_segment(dsm_t *ctx, const char *name)
+{
+	struct dsm_segment_options o = { .ctx = ctx };
+	struct seg_private p = { .fd = -1 };
+
+	p.seg.priv = &p;
+	(void)snprintf(p.uri, sizeof(p.uri), "dsm:%s", name);
+	if (cluster_attach(&p, name, &o))
+		return false;
+	put_ctx(&p);
+	return true;
+}
+
 int cluster_list(dsm_t *ctx, char ***ret)
 {
-	char **list = calloc(2, sizeof(*list));
-	(void)ctx;
+	struct records r = { 0 };
+	int n = 0, err = records_get(ctx, LIST_REGIONS, &r);
+	const struct client_region *from = (const struct client_region *)(const void *)r.bytes;
+	size_t regions = r.len / sizeof(*from);
+	char **list = err ? NULL : calloc(regions + 1, sizeof(*list));
+
+	for (size_t i = 0; list && i < regions; i++) {
+		if (!memchr(from[i].name, '\0', sizeof(from[i].name)) || !from[i].name[0] ||
+		    !holds_segment(ctx, from[i].name))
+			continue;
+		if (asprintf(&list[n], "dsm:%s", from[i].name) < 0) {
+			list[n] = NULL;
+			break;
+		}
+		n++;
+	}
+	free(r.bytes);
 	*ret = list;
-	return list ? 0 : -ENOMEM;
+	return list ? n : seg_error(err ? err : -ENOMEM, "the cluster's regions: %s",
+				    strerror(err ? -err : ENOMEM));
 }
