@@ -3,6 +3,6 @@
 UNIT += test_segment test_segment_kill
 test_segment_SRCS := tests/unit/test_segment.c tests/unit/lib_nodes.c tests/unit/segment_rig.c $(LIBDSM_SRCS)
 test_segment_LIBS := cmocka
-test_segment_kill_SRCS := tests/unit/test_segment_kill.c tests/unit/segment_rig.c $(LIBDSM_SRCS)
+test_segment_kill_SRCS := tests/unit/test_segment_kill.c tests/unit/lib_nodes.c tests/unit/segment_rig.c $(LIBDSM_SRCS)
 test_segment_kill_LIBS := cmocka
-$(B)/test_segment: | $(B)/dsmd
+$(B)/test_segment $(B)/test_segment_kill: | $(B)/dsmd

@@ -21,12 +21,14 @@
 #include <unistd.h>
 
 #include "lib/segment/layout.h"
+#include "tests/unit/lib_nodes.h"
 #include "tests/unit/segment_rig.h"
 
 #define WORKERS 3
 
 static int kills = 300;
-static dsm_segment_t *seg;
+static dsm_segment_t *seg;     /* the one a process works in */
+static dsm_segment_t *seen[2]; /* in a cluster: from either node */
 static uint64_t shared_at;
 
 /* Two words that a lock keeps equal. */
@@ -90,8 +92,10 @@ static pid_t start(uint64_t seed)
 {
 	pid_t pid = fork();
 
-	if (!pid)
+	if (!pid) {
+		seg = seen[seed % 2];
 		work(seed);
+	}
 	return pid;
 }
 
@@ -104,13 +108,16 @@ static void nothing_is_stuck_or_lost(void **state)
 	char name[16];
 	uint64_t off;
 	uint32_t root;
+	/* A cluster takes its time for everything. */
+	int n = seg->cluster ? kills / 10 : kills;
+	uint64_t most_ns = seg->cluster ? 50000000 : 2000000;
 
 	(void)state;
 	assert_int_equal(dsm_segment_info(seg, &before), 0);
 	for (int i = 0; i < WORKERS; i++)
 		workers[i] = start((uint64_t)i);
-	for (int i = 0; i < kills; i++) {
-		struct timespec t = { .tv_nsec = (long)(next(&x) % 2000000) };
+	for (int i = 0; i < n; i++) {
+		struct timespec t = { .tv_nsec = (long)(next(&x) % most_ns) };
 		int k = (int)(next(&x) % WORKERS), status;
 
 		(void)ppoll(NULL, 0, &t, NULL);
@@ -140,28 +147,62 @@ static void nothing_is_stuck_or_lost(void **state)
 	assert_int_equal(after.size - after.free_bytes, before.size - before.free_bytes);
 }
 
-static int setup(void **state)
+static int share_a_grain(void)
 {
-	(void)state;
-	seg = rig_segment(rig_uri("kill"), 1u << 20);
+	seg = seen[0];
 	if (seg_grains_alloc(seg, 1, &shared_at, NULL))
 		return -1;
 	memset(seg_at(seg, shared_at), 0, sizeof(struct guarded));
 	return 0;
 }
 
-static int teardown(void **state)
+static int open_host(void **state)
+{
+	(void)state;
+	seen[0] = seen[1] = rig_segment(rig_uri("kill"), 1u << 20);
+	return share_a_grain();
+}
+
+static int close_host(void **state)
 {
 	(void)state;
 	dsm_segment_close(seg);
 	return dsm_segment_unlink(rig_uri("kill"), NULL);
 }
 
+#ifndef __SANITIZE_THREAD__ /* the memory of two nodes does not fit beside it */
+static int open_cluster(void **state)
+{
+	struct dsm_segment_options o = { .size = 1u << 20, .max_size = 8u << 20 };
+
+	if (nodes_setup(state))
+		return -1;
+	for (int i = 0; i < 2; i++) {
+		o.ctx = node[i];
+		o.flags = DSM_SEGMENT_EXISTING;
+		if (dsm_segment_create("dsm:kill", &o, &seen[i]))
+			return -1;
+	}
+	return share_a_grain();
+}
+
+static int close_cluster(void **state)
+{
+	dsm_segment_close(seen[0]);
+	dsm_segment_close(seen[1]);
+	return nodes_teardown(state);
+}
+#endif
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = { cmocka_unit_test(nothing_is_stuck_or_lost) };
+	int failed = 0;
 
 	if (argc > 1)
 		kills = atoi(argv[1]);
-	return cmocka_run_group_tests(tests, setup, teardown);
+#ifndef __SANITIZE_THREAD__
+	failed += cmocka_run_group_tests_name("cluster", tests, open_cluster, close_cluster);
+#endif
+	return failed + cmocka_run_group_tests_name("host", tests, open_host, close_host);
 }
