@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 CORE_SRCS := $(wildcard agent/core/*.c)
 
-UNIT += test_core
+UNIT += test_core test_core_topic
 test_core_SRCS := tests/unit/test_core.c tests/unit/core_rig.c $(CORE_SRCS)
 test_core_LIBS := cmocka
+test_core_topic_SRCS := tests/unit/test_core_topic.c tests/unit/core_rig.c $(CORE_SRCS)
+test_core_topic_LIBS := cmocka

@@ -35,6 +35,7 @@ struct core *core_new(const struct core_config *cfg, uint64_t now_us)
 	c->early_tail = &c->early;
 	c->to_self_tail = &c->to_self;
 	c->pool_wait_tail = &c->pool_wait;
+	c->topic_waits_tail = &c->topic_waits;
 	timer_arm(c, now_us, TIMER_READY, 0); /* the first step is due at once */
 	return c;
 }
@@ -80,6 +81,7 @@ void core_free(struct core *c)
 	home_reset(c);
 	rwlock_lose_all(c);
 	barrier_lose_all(c);
+	topic_free_all(c);
 	free_locks(c);
 	free_values(&c->rwlocks);
 	free_values(&c->leaves);
@@ -274,6 +276,9 @@ static void on_bound_msg(struct core *c, const struct core_msg *m, const void *r
 	case MSG_BARRIER_LEAVE:
 		barrier_on_msg(c, m);
 		break;
+	case MSG_TOPIC_SUBSCRIBE ... MSG_TOPIC_ACK:
+		topic_on_msg(c, m, recs);
+		break;
 	default:
 		on_page_msg(c, m);
 	}
@@ -292,7 +297,7 @@ static void on_member_msg(struct core *c, link_id link, const struct core_msg *m
 	}
 	if (m->epoch > c->epoch || !member_find(c, m->src) ||
 	    (c->state == CORE_JOINING && m->type != MSG_REGION_UPDATE)) {
-		if (m->type != MSG_PAGE_DATA)
+		if (m->type != MSG_PAGE_DATA && m->type != MSG_TOPIC_VALUE)
 			deferred_add(&c->early_tail, link, m, recs);
 		else
 			c->stats.messages_bad++;
@@ -555,6 +560,12 @@ static void on_event(struct core *c, const struct core_event *ev)
 		break;
 	case EV_LEAVE:
 		view_leave(c);
+		break;
+	case EV_TOPIC:
+		topic_interest(c, ev->topic);
+		break;
+	case EV_TOPIC_CHANGED:
+		push_changed(c, ev->key);
 		break;
 	default:
 		break;

@@ -71,6 +71,16 @@ enum core_event_type {
 	EV_CLIENT,	/* req: a program asks */
 	EV_CLIENT_GONE, /* client: closed or died, with whatever it held */
 	EV_LEAVE,	/* leave the cluster cleanly, then ACT_STATE with CORE_OUT */
+	EV_TOPIC, /* topic: what programs of this node do with it has changed; answer ACT_TOPIC_STATE */
+	EV_TOPIC_CHANGED, /* key: topic: this node's publisher wrote a newer value than the one sent last */
+};
+
+/* A topic as this node's programs have it open. */
+struct core_topic {
+	uint64_t id;		    /* the shell's number for it, 1 to CORE_TOPIC_IDS - 1, never used twice */
+	char name[CORE_TOPIC_NAME]; /* NUL-padded, not empty; one id for a name at a time */
+	bool subscribes, publishes; /* neither: nobody has it open any more, the id is forgotten */
+	uint32_t pid;		    /* of the publisher */
 };
 
 enum client_op {
@@ -121,6 +131,7 @@ struct core_event {
 	uint32_t client;
 	bool write, prefetch;
 	const struct core_creq *req;
+	const struct core_topic *topic;
 };
 
 enum core_action_type {
@@ -139,6 +150,8 @@ enum core_action_type {
 	ACT_STATE,	/* state: enum core_state: changed */
 	ACT_IDENTITY,	/* cluster id, nid, epoch changed: have the pager keep it */
 	ACT_LOG,	/* level, text */
+	ACT_TOPIC_PUT,	/* key: topic: make the bytes of this step's message its value */
+	ACT_TOPIC_STATE, /* topic_state: of its topic: changed */
 };
 
 enum data_src {
@@ -147,6 +160,17 @@ enum data_src {
 	DATA_ZERO,
 	DATA_STASH, /* what REVOKE_TAKE kept; it stays kept after ACT_SEND, ACT_INSTALL from it frees it */
 	DATA_PAGE, /* the page as it is, present at this node */
+	DATA_TOPIC, /* ACT_SEND of a MSG_TOPIC_VALUE: the newest value of topic key; sets arg, b and F_ZERO too */
+};
+
+/* What the shell shows to the programs that have a topic open. */
+struct core_topic_state {
+	uint64_t id;
+	uint32_t remote;    /* nodes elsewhere that subscribe */
+	uint32_t elsewhere; /* nodes elsewhere that publish, as far as this one subscribes */
+	uint32_t presence;  /* grows with each publisher elsewhere that comes or goes */
+	uint32_t pid;	    /* of the one that came last and is still there; 0: none */
+	uint16_t nid;	    /* its node */
 };
 
 enum revoke_how {
@@ -194,6 +218,7 @@ struct core_action {
 	const char *text; /* ACT_LOG; valid until the next core_step() */
 	struct core_reply reply;
 	struct rec_region region;
+	struct core_topic_state topic_state;
 };
 
 /* NULL: no memory. The caller keeps lock_words alive; seeds are copied. */
@@ -233,6 +258,8 @@ struct core_stats {
 	uint64_t messages_old; /* dropped: older epoch */
 	uint64_t messages_bad; /* dropped: made no sense here */
 	uint64_t view_changes;
+	uint64_t values_out, values_in; /* of topics: sent, and taken */
+	uint64_t values_refused;	/* came, and were older than what is here */
 };
 
 struct core_info {
@@ -273,6 +300,16 @@ struct core_page_info {
 
 void core_stats_get(const struct core *c, struct core_stats *ret);
 void core_info_get(const struct core *c, struct core_info *ret);
+struct core_topic_info {
+	const char *name;
+	uint64_t id;		    /* 0: no program of this node has it open */
+	bool subscribes, publishes; /* this node's programs */
+	uint32_t subscribers;	    /* nodes elsewhere */
+	uint32_t publishers;	    /* nodes elsewhere, as far as this one subscribes */
+	uint64_t version;	    /* newest heard of */
+	bool behind;		    /* some subscriber waits for its turn to get the newest value */
+};
+
 /* Iterators: each calls fn for every item, in a stable order. */
 void core_each_member(const struct core *c,
 		      void (*fn)(void *ctx, const struct rec_member *m, bool link_up), void *ctx);
@@ -284,6 +321,8 @@ void core_each_lock(const struct core *c, void (*fn)(void *ctx, const struct cor
 		    void *ctx);
 void core_each_barrier(const struct core *c,
 		       void (*fn)(void *ctx, const struct core_barrier_info *b), void *ctx);
+void core_each_topic(const struct core *c, void (*fn)(void *ctx, const struct core_topic_info *t),
+		     void *ctx);
 /* Pages known at this node (held, or homed here). */
 void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct core_page_info *p),
 		    void *ctx);

@@ -178,3 +178,29 @@ void core_page_memory(const struct core *c, size_t *ret_bytes, size_t *ret_pages
 	*ret_pages = c->nleaves * LEAF_PAGES;
 	*ret_bytes = c->nleaves * sizeof(struct leaf) + c->leaves.cap * sizeof(struct map_slot);
 }
+
+void core_each_topic(const struct core *c, void (*fn)(void *ctx, const struct core_topic_info *t),
+		     void *ctx)
+{
+	size_t n;
+	uint64_t *keys = map_keys(&c->topics, &n);
+
+	for (size_t i = 0; i < n; i++)
+		for (const struct topic *t = map_get(&c->topics, keys[i]); t; t = t->next) {
+			struct core_topic_info info = {
+				.name = t->name,
+				.id = t->id,
+				.subscribes = t->subscribes,
+				.publishes = t->publishes,
+				.subscribers = t->remote,
+				.version = t->version,
+			};
+
+			for (const struct topic_pub *p = t->pubs; p; p = p->next)
+				info.publishers++;
+			for (const struct topic_sub *s = t->subs; s; s = s->next)
+				info.behind |= t->own && s->dirty;
+			fn(ctx, &info);
+		}
+	free(keys);
+}

@@ -44,6 +44,7 @@ static void install(struct core *c)
 	lock_new_view(c);
 	rwlock_new_view(c);
 	barrier_new_view(c, c->new_master);
+	topic_new_view(c);
 	rebuild_start(c);
 	c->early = NULL;
 	c->early_tail = &c->early;

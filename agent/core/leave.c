@@ -14,6 +14,7 @@ void view_out(struct core *c)
 	lock_lose_all(c);
 	rwlock_lose_all(c);
 	barrier_lose_all(c);
+	topic_lose_all(c);
 	request_fail_all(c, ESHUTDOWN);
 	asked_fail_all(c, ESHUTDOWN);
 	a = act_add(c, ACT_STATE);
@@ -157,6 +158,7 @@ void view_reset(struct core *c, const char *why)
 		rwlock_new_view(c);
 		barrier_new_view(c, true);
 	}
+	topic_lose_all(c);
 	link_drop_all(c);
 	member_clear(c);
 	while (c->joiners) {

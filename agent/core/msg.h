@@ -20,6 +20,10 @@
 #define CORE_MSG_PAGES 64  /* pages in one run with data */
 #define CORE_NODES_MAX 256 /* members of one view */
 #define CORE_NAME_MAX  32  /* names of clusters, regions: with the final NUL */
+#define CORE_TOPIC_NAME	 64	    /* names of topics, likewise */
+#define CORE_TOPIC_BYTES (256u << 10) /* most bytes of a topic's value */
+#define CORE_TOPIC_IDS	 (1ull << 48) /* numbers of topics are below */
+#define CORE_TOPIC_VERSIONS (1ull << 62) /* and versions of their values */
 
 /*
  * A page of the cluster: region number in the upper 16 bits, page number in
@@ -127,6 +131,17 @@ enum core_msg_type {
 	MSG_BARRIER_ENTER = 90,
 	MSG_BARRIER_RELEASE = 91, /* arg: errno */
 	MSG_BARRIER_LEAVE = 92,	  /* timed out: take arrivals back */
+
+	/*
+	 * Topics. key: number of the topic at the subscriber, who gave it. Values go from the node that
+	 * publishes to those that subscribe.
+	 */
+	MSG_TOPIC_SUBSCRIBE =
+		100, /* records: topics; F_DELETED: no more; F_RESTORED: a newcomer, tell it yours */
+	MSG_TOPIC_PUBLISHERS = 101, /* records: presences: who publishes here, of what you subscribe to */
+	MSG_TOPIC_VALUE =
+		102, /* a: version, b: the publisher's number of it, arg: length; bytes; F_ZERO: there are none to be had */
+	MSG_TOPIC_ACK = 103, /* a: version that came, b: newest known here; F_REFUSED: it was not taken */
 
 	MSG_TYPES,
 };
@@ -271,6 +286,31 @@ enum region_want {
 	REGION_DELETE = 3, /* ENOENT, EBUSY for the default region */
 };
 
+struct rec_topic {
+	uint64_t id;	  /* number at the subscriber, below CORE_TOPIC_IDS */
+	uint64_t version; /* of the value that it has; 0: none */
+	uint16_t nid;	  /* who published that */
+	uint8_t reserved[6];
+	char name[CORE_TOPIC_NAME]; /* NUL-padded */
+};
+static_assert(sizeof(struct rec_topic) == 88, "wire");
+static_assert(offsetof(struct rec_topic, nid) == 16, "wire");
+static_assert(offsetof(struct rec_topic, name) == 24, "wire");
+
+enum presence_flags {
+	PRESENCE_PUBLISHES = 1, /* else: nobody, or nobody any more */
+};
+
+struct rec_presence {
+	uint64_t id;	  /* number at the subscriber */
+	uint64_t version; /* newest known at the publisher's node */
+	uint32_t pid;	  /* of the publisher, as its own pid namespace numbers it */
+	uint16_t flags;	  /* enum presence_flags */
+	uint16_t reserved;
+};
+static_assert(sizeof(struct rec_presence) == 24, "wire");
+static_assert(offsetof(struct rec_presence, pid) == 16, "wire");
+
 /* Size of one record of the kind that @type carries; 0: that type carries none. */
 static inline size_t core_msg_rec_size(uint16_t type)
 {
@@ -295,6 +335,10 @@ static inline size_t core_msg_rec_size(uint16_t type)
 		return sizeof(struct rec_holding);
 	case MSG_LOCKS_HELD:
 		return sizeof(struct rec_lock);
+	case MSG_TOPIC_SUBSCRIBE:
+		return sizeof(struct rec_topic);
+	case MSG_TOPIC_PUBLISHERS:
+		return sizeof(struct rec_presence);
 	default:
 		return 0;
 	}

@@ -244,6 +244,25 @@ void wait_wake_page(struct core *c, page_key key);
 void wait_on_timer(struct core *c, page_key key);
 void wait_client_gone(struct core *c, uint32_t client);
 
+/* topic.c: who subscribes and publishes; push.c: values on their way */
+void topic_interest(struct core *c, const struct core_topic *now);
+void topic_on_msg(struct core *c, const struct core_msg *m, const void *recs);
+void topic_new_view(struct core *c);
+void topic_became_member(struct core *c);
+void topic_lose_all(struct core *c); /* out of the cluster: nobody is there any more */
+void topic_free_all(struct core *c);
+bool topic_active(const struct core *c);
+bool topic_wants(const struct topic *t);
+struct topic *topic_by_id(const struct core *c, uint64_t id);
+struct topic_sub *topic_sub_find(const struct core *c, uint16_t nid, uint64_t id);
+
+void push_changed(struct core *c, uint64_t id);
+void push_to(struct core *c, struct topic_sub *s);
+void push_next(struct core *c, uint16_t nid);
+void push_forget(struct core *c, struct topic_sub *s);
+void push_on_value(struct core *c, const struct core_msg *m);
+void push_on_ack(struct core *c, const struct core_msg *m);
+
 void client_request(struct core *c, const struct core_creq *req);
 void client_gone(struct core *c, uint32_t client);
 void client_ready(struct core *c);

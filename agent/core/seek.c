@@ -135,6 +135,7 @@ void seek_became_member(struct core *c)
 	client_ready(c);
 	request_send_all(c);
 	asked_send_all(c);
+	topic_became_member(c);
 }
 
 /* A newcomer makes its links to all members; a dial that failed is tried again. */

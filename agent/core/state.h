@@ -43,6 +43,8 @@ struct member {
 	uint64_t chunks_used; /* master */
 	struct kept_reply replies[REPLIES_KEPT];
 	uint8_t next_reply;
+	uint32_t topic_subs;   /* subscriptions of it that this node knows */
+	uint32_t topic_flying; /* values of topics sent to it, not acknowledged yet */
 };
 
 enum link_kind { LINK_ACCEPTED, LINK_SEED, LINK_MASTER, LINK_PEER };
@@ -261,6 +263,48 @@ struct page_waiter {
 	struct page_waiter *next;
 };
 
+/* --- topics --- */
+
+#define TOPIC_SUBS_MAX	 4096 /* subscriptions of one node */
+#define TOPIC_WINDOW	 2    /* values under way to one subscriber of one topic */
+#define TOPIC_FLYING_MAX 32   /* values under way to one node: what a slow link can queue */
+
+/* A node elsewhere that subscribes. */
+struct topic_sub {
+	struct topic_sub *next; /* of the topic */
+	struct topic_sub *wait_next;
+	struct topic *topic;
+	uint64_t id; /* the topic's number there */
+	uint16_t nid;
+	uint8_t flying; /* values sent, not acknowledged */
+	bool dirty;	/* has not been sent the newest one */
+	bool waits;	/* in the list of those who wait for their node's turn */
+};
+
+/* A node elsewhere that publishes. */
+struct topic_pub {
+	uint16_t nid;
+	uint32_t pid;
+	struct topic_pub *next; /* the one that came last is first */
+};
+
+struct topic {
+	struct topic *next; /* same hash */
+	uint64_t id;	    /* 0: no program of this node has it open */
+	uint64_t version;   /* newest heard of, from anybody */
+	uint64_t shown;	    /* version of the value that this node has, 0: none */
+	uint64_t own;	    /* of the value that this node offers, 0: none */
+	uint32_t pid;
+	uint32_t presence;
+	uint32_t remote; /* subs */
+	uint16_t shown_nid; /* who published that */
+	bool subscribes, publishes;
+	bool settled; /* own: somebody took it, so it was the newest then */
+	char name[CORE_TOPIC_NAME];
+	struct topic_sub *subs;
+	struct topic_pub *pubs;
+};
+
 /* --- everything --- */
 
 enum timer_kind {
@@ -381,6 +425,13 @@ struct core {
 	struct map locks, rwlocks, rw_clients, barriers, barrier_clients, barrier_gens;
 	uint32_t slots_used;
 	struct page_waiter *page_waiters;
+
+	/* topics */
+	struct map topics;	 /* hash of the name -> chain */
+	struct map topics_by_id; /* this node's numbers */
+	struct map topic_subs;	 /* nid and number there -> struct topic_sub */
+	struct topic_sub *topic_waits, **topic_waits_tail;
+
 	struct core_creq *ready_waiters;
 	size_t nready_waiters;
 

@@ -30,9 +30,16 @@ static size_t wire_pages(const struct core_msg *m)
 	return m->type == MSG_PAGE_DATA ? m->count : 0;
 }
 
+/* Bytes of a topic's value, filled up so that the next frame is aligned. */
+static size_t wire_value(const struct core_msg *m)
+{
+	return m->type == MSG_TOPIC_VALUE ? ((size_t)m->arg + 7) & ~(size_t)7 : 0;
+}
+
 size_t wire_body_size(const struct core_msg *m)
 {
-	return sizeof(*m) + m->nrecs * core_msg_rec_size(m->type) + wire_pages(m) * WIRE_PAGE_SIZE;
+	return sizeof(*m) + m->nrecs * core_msg_rec_size(m->type) +
+	       wire_pages(m) * WIRE_PAGE_SIZE + wire_value(m);
 }
 
 void wire_seal(struct wire_header *ret, const struct core_msg *m, uint64_t seq)
@@ -77,14 +84,19 @@ bool wire_header_check(const struct wire_header *h, uint64_t seq, struct wire_er
 }
 
 /* A name ends in its field, and only zeroes follow it. */
-static bool name_ok(const char *name)
+static bool field_ok(const char *name, size_t size)
 {
-	size_t n = strnlen(name, CORE_NAME_MAX);
+	size_t n = strnlen(name, size);
 
-	for (size_t i = n; i < CORE_NAME_MAX; i++)
+	for (size_t i = n; i < size; i++)
 		if (name[i])
 			return false;
-	return n < CORE_NAME_MAX;
+	return n < size;
+}
+
+static bool name_ok(const char *name)
+{
+	return field_ok(name, CORE_NAME_MAX);
 }
 
 static bool run_ok(uint64_t key, uint64_t count)
@@ -156,6 +168,28 @@ static bool lock_ok(const struct rec_lock *r)
 	return r->kind <= LOCK_RW_WANTED && !(r->flags & ~F_FLAGS_ALL);
 }
 
+/* A version that can still grow. */
+static bool version_ok(uint64_t version)
+{
+	return version < CORE_TOPIC_VERSIONS;
+}
+
+static bool topic_ok(const struct rec_topic *r)
+{
+	static const uint8_t zero[sizeof(r->reserved)];
+
+	for (const char *p = r->name; p < r->name + sizeof(r->name) && *p; p++)
+		if ((unsigned char)*p < ' ')
+			return false;
+	return r->id && r->id < CORE_TOPIC_IDS && version_ok(r->version) && *r->name && field_ok(r->name, sizeof(r->name)) &&
+	       !memcmp(r->reserved, zero, sizeof(zero));
+}
+
+static bool presence_ok(const struct rec_presence *r)
+{
+	return r->id && r->id < CORE_TOPIC_IDS && version_ok(r->version) && !(r->flags & ~PRESENCE_PUBLISHES) && !r->reserved;
+}
+
 static bool rec_ok(enum wire_rec kind, const void *rec)
 {
 	switch (kind) {
@@ -171,6 +205,10 @@ static bool rec_ok(enum wire_rec kind, const void *rec)
 		return holding_ok(rec);
 	case REC_LOCK:
 		return lock_ok(rec);
+	case REC_TOPIC:
+		return topic_ok(rec);
+	case REC_PRESENCE:
+		return presence_ok(rec);
 	case REC_NONE:
 		break;
 	}
@@ -190,6 +228,15 @@ static bool recs_check(const struct wire_rule *rule, const struct core_msg *m, c
 		if (!rec_ok(rule->rec, rec))
 			return wire_bad(ret_error, "%s: record %u makes no sense", rule->name, i);
 	return true;
+}
+
+static bool value_ok(const struct core_msg *m)
+{
+	if (m->type != MSG_TOPIC_VALUE && m->type != MSG_TOPIC_ACK)
+		return true;
+	return m->key && m->key < CORE_TOPIC_IDS && m->a && version_ok(m->a) &&
+	       (m->type == MSG_TOPIC_ACK ? version_ok(m->b) : m->arg <= CORE_TOPIC_BYTES) &&
+	       !((m->flags & F_ZERO) && (m->arg || m->b));
 }
 
 bool wire_body_check(const struct wire_header *h, const struct core_msg *m, const void *recs,
@@ -216,6 +263,10 @@ bool wire_body_check(const struct wire_header *h, const struct core_msg *m, cons
 	if (rule->run_max && (m->count > rule->run_max || !run_ok(m->key, m->count)))
 		return wire_bad(ret_error, "%s: run of %" PRIu32 " pages at 0x%" PRIx64, rule->name,
 				m->count, m->key);
+	if (!value_ok(m))
+		return wire_bad(ret_error,
+				"%s: version %" PRIu64 " of topic %" PRIu64 ", %" PRIu32 " bytes",
+				rule->name, m->a, m->key, m->arg);
 	if (h->length != wire_body_size(m))
 		return wire_bad(ret_error, "%s of %" PRIu32 " bytes, its fields make %zu",
 				rule->name, h->length, wire_body_size(m));

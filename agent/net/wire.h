@@ -7,6 +7,7 @@
  *   struct core_msg      96 bytes (agent/core/msg.h)
  *   records              msg.nrecs of the kind that goes with the type
  *   page bytes           MSG_PAGE_DATA: msg.count pages
+ *   value                MSG_TOPIC_VALUE: msg.arg bytes, and zeroes up to a multiple of 8
  *
  * All numbers are little-endian. Every part is a multiple of 8 bytes, so in a
  * buffer that begins with a frame, each part of each frame is aligned.
@@ -49,8 +50,9 @@ static_assert(offsetof(struct wire_header, reserved) == 28, "wire");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are sent as they are in memory");
 
 #define WIRE_BODY_MIN (sizeof(struct core_msg))
-/* No type carries both records and pages; a full run of pages is the largest body. */
+/* No type carries records, and pages or a value; a full run of pages is the largest body, like a full value. */
 #define WIRE_BODY_MAX  (sizeof(struct core_msg) + (size_t)CORE_MSG_PAGES * WIRE_PAGE_SIZE)
+static_assert(CORE_TOPIC_BYTES <= CORE_MSG_PAGES * WIRE_PAGE_SIZE, "the largest body");
 #define WIRE_FRAME_MAX (sizeof(struct wire_header) + WIRE_BODY_MAX)
 #define WIRE_DGRAM_MAX                                                                             \
 	1280 /* fits the smallest MTU of IPv6 with room for its headers taken by the kernel */

@@ -19,7 +19,17 @@ enum wire_field {
 	W_NAME = 1 << 8,
 };
 
-enum wire_rec { REC_NONE, REC_ADDR, REC_MEMBER, REC_REGION, REC_EXTENT, REC_HOLDING, REC_LOCK };
+enum wire_rec {
+	REC_NONE,
+	REC_ADDR,
+	REC_MEMBER,
+	REC_REGION,
+	REC_EXTENT,
+	REC_HOLDING,
+	REC_LOCK,
+	REC_TOPIC,
+	REC_PRESENCE,
+};
 
 struct wire_rule {
 	const char *name;  /* NULL: no such type */

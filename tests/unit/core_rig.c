@@ -104,10 +104,15 @@ static void do_send(unsigned int from, const struct core_action *a)
 	if (!w || rig.nodes[from].cut || rig.nodes[w->node[!side]].cut)
 		return;
 	rig.sent[a->msg.type]++;
+	if (rig.mute && a->msg.type == MSG_TOPIC_ACK)
+		return;
 	put_msg(w->node[!side], EV_MSG, a);
 	for (struct item *it = head; it; it = it->next)
-		if (!it->next)
+		if (!it->next) {
 			it->ev.link = w->id[!side];
+			if (a->src == DATA_TOPIC)
+				it->msg.b = rig.nodes[from].values[a->key];
+		}
 }
 
 static void do_page(struct rig_node *n, const struct core_action *a)
@@ -130,7 +135,7 @@ static void do_page(struct rig_node *n, const struct core_action *a)
 	}
 }
 
-static void carry_out(unsigned int i, const struct core_action *a)
+static void carry_out(unsigned int i, const struct core_action *a, const struct core_event *ev)
 {
 	struct rig_node *n = &rig.nodes[i];
 	struct item *it;
@@ -183,6 +188,13 @@ static void carry_out(unsigned int i, const struct core_action *a)
 	case ACT_STASH_DROP:
 		do_page(n, a);
 		break;
+	case ACT_TOPIC_PUT:
+		n->values[a->key] = ev->msg->b;
+		n->puts++;
+		break;
+	case ACT_TOPIC_STATE:
+		n->topics[a->topic_state.id] = a->topic_state;
+		break;
 	}
 }
 
@@ -197,7 +209,7 @@ static void step(unsigned int i, struct core_event *ev)
 	core_step(rig.nodes[i].core, ev);
 	a = core_actions(rig.nodes[i].core, &n);
 	for (size_t k = 0; k < n; k++)
-		carry_out(i, &a[k]);
+		carry_out(i, &a[k], ev);
 }
 
 static void drain(void)
@@ -326,6 +338,37 @@ struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, ui
 void rig_client_gone(unsigned int i, uint32_t client)
 {
 	step(i, &(struct core_event){ .type = EV_CLIENT_GONE, .client = client });
+	rig_pass(1000);
+}
+
+void rig_topic(unsigned int i, uint64_t id, const char *name, bool subscribes, bool publishes)
+{
+	struct core_topic t = {
+		.id = id, .subscribes = subscribes, .publishes = publishes, .pid = publishes
+	};
+
+	snprintf(t.name, sizeof(t.name), "%s", name);
+	step(i, &(struct core_event){ .type = EV_TOPIC, .topic = &t });
+	rig_pass(1000);
+}
+
+void rig_publish(unsigned int i, uint64_t id, uint64_t value)
+{
+	rig.nodes[i].values[id] = value;
+	step(i, &(struct core_event){ .type = EV_TOPIC_CHANGED, .key = id });
+	rig_pass(1000);
+}
+
+/* By the link that was made last between them: the one in use. */
+void rig_say(unsigned int from, unsigned int to, const struct core_msg *m, const void *recs)
+{
+	struct core_action a = { .type = ACT_SEND, .msg = *m, .recs = recs };
+
+	for (unsigned int w = 0; w < nwires; w++)
+		for (int s = 0; s < 2; s++)
+			if (wires[w].node[s] == from && wires[w].node[!s] == to)
+				a.link = wires[w].id[s];
+	do_send(from, &a);
 	rig_pass(1000);
 }
 

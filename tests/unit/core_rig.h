@@ -12,6 +12,7 @@
 #define RIG_NODES 3
 #define RIG_PAGES 64
 #define RIG_WORDS 8
+#define RIG_TOPICS 4100 /* numbers that topics may have */
 
 struct rig_node {
 	struct core *core;
@@ -25,12 +26,16 @@ struct rig_node {
 	char log[256]; /* the last line */
 	uint32_t state;
 	bool cut; /* hears and says nothing */
+	uint64_t values[RIG_TOPICS]; /* of topics, by number */
+	struct core_topic_state topics[RIG_TOPICS];
+	unsigned int puts; /* values that came */
 };
 
 struct rig {
 	struct rig_node nodes[RIG_NODES];
 	uint64_t now;
 	unsigned int sent[MSG_TYPES]; /* messages by type */
+	bool mute; /* acknowledgements of values are lost on their way */
 };
 
 extern struct rig rig;
@@ -48,6 +53,12 @@ struct core_reply rig_ask(unsigned int i, uint32_t client, uint32_t op, uint32_t
 struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, uint32_t id,
 				uint32_t flags);
 void rig_client_gone(unsigned int i, uint32_t client);
+/* What node @i's programs do with topic @id, named @name. */
+void rig_topic(unsigned int i, uint64_t id, const char *name, bool subscribes, bool publishes);
+/* The publisher of node @i writes @value, and rings. */
+void rig_publish(unsigned int i, uint64_t id, uint64_t value);
+/* A message as node @from's, to node @to. */
+void rig_say(unsigned int from, unsigned int to, const struct core_msg *m, const void *recs);
 void rig_leave(unsigned int i);
 void rig_kill(unsigned int i);
 
