@@ -60,6 +60,26 @@ static int gather(struct agent *a, const struct core_action *act, char *to)
 	}
 }
 
+/* The value is read now, so it is the newest, however long its turn was waited for. */
+static void act_send_value(struct agent *a, const struct core_action *act)
+{
+	static char room[CORE_TOPIC_BYTES + 8];
+	struct core_msg m = act->msg;
+	int n = server_topic_get(a->server, act->key, room, &m.b);
+	char *to;
+
+	if (n < 0) {
+		m.flags |= F_ZERO;
+		m.b = 0;
+		n = 0;
+	}
+	m.arg = (uint32_t)n;
+	memset(room + n, 0, 8);
+	to = net_send(a->net, act->link, &m, NULL);
+	if (to)
+		memcpy(to, room, ((size_t)n + 7) & ~(size_t)7);
+}
+
 static void act_send(struct agent *a, const struct core_action *act)
 {
 	char *to = net_send(a->net, act->link, &act->msg, act->recs);
@@ -290,7 +310,10 @@ static void act_net(struct agent *a, const struct core_action *act)
 {
 	switch (act->type) {
 	case ACT_SEND:
-		act_send(a, act);
+		if (act->msg.type == MSG_TOPIC_VALUE)
+			act_send_value(a, act);
+		else
+			act_send(a, act);
 		break;
 	case ACT_CONNECT:
 		net_connect(a->net, act->link, &act->addr);
@@ -349,6 +372,13 @@ void agent_act(struct agent *a, const struct core_action *act)
 		break;
 	case ACT_LOG:
 		log_write(act->level, "%s", act->text);
+		break;
+	case ACT_TOPIC_PUT:
+		if (a->msg)
+			server_topic_put(a->server, act->key, a->msg_pages, a->msg->arg, a->msg->b);
+		break;
+	case ACT_TOPIC_STATE:
+		server_topic_state(a->server, &act->topic_state);
 		break;
 	}
 }

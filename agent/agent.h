@@ -38,6 +38,7 @@ struct revoke_retry {
 struct queued_event {
 	struct core_event event;
 	struct core_creq req;
+	struct core_topic topic;
 };
 
 struct agent {
@@ -64,7 +65,8 @@ struct agent {
 	uint64_t last_us;	    /* time of the newest event stepped */
 	struct queued_event *queue; /* ring of queue_size, a power of two */
 	size_t queue_size, queue_head, queue_tail;
-	const char *msg_pages; /* page bytes of the message that is stepped */
+	const char *msg_pages; /* page bytes of the message that is stepped, or the value */
+	const struct core_msg *msg; /* that message */
 
 	struct revoke_retry *retries;
 	uv_timer_t retry_timer, leave_timer;

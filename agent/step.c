@@ -37,6 +37,8 @@ static void queue_push(struct agent *a, const struct core_event *ev)
 	q->event = *ev;
 	if (ev->req)
 		q->req = *ev->req;
+	if (ev->topic)
+		q->topic = *ev->topic;
 }
 
 static void step(struct agent *a, const struct core_event *ev)
@@ -77,7 +79,10 @@ void agent_event(struct agent *a, const struct core_event *ev)
 		q = a->queue[a->queue_head++ & (a->queue_size - 1)];
 		if (q.event.req)
 			q.event.req = &q.req;
+		if (q.event.topic)
+			q.event.topic = &q.topic;
 		a->msg_pages = NULL;
+		a->msg = NULL;
 		step(a, &q.event);
 	}
 	a->stepping = false;

@@ -39,8 +39,10 @@ static void on_message(void *ctx, link_id link, const struct core_msg *msg, cons
 	};
 
 	a->msg_pages = pages;
+	a->msg = msg;
 	agent_event(a, &ev);
 	a->msg_pages = NULL;
+	a->msg = NULL;
 }
 
 static void on_datagram(void *ctx, const struct core_msg *msg, const void *recs,

@@ -38,7 +38,7 @@ test_lib_threads_LIBS := cmocka
 test_lib_threads_DEPS := $(B)/libdsm.a
 # The memory of two nodes is more than ThreadSanitizer leaves free.
 ifneq ($(VARIANT),tsan)
-UNIT += test_lib test_lib_process
+UNIT += test_lib test_lib_process test_topic
 endif
 test_lib_SRCS := tests/unit/test_lib.c tests/unit/lib_nodes.c
 test_lib_LIBS := cmocka
@@ -46,7 +46,9 @@ test_lib_DEPS := $(B)/libdsm.a
 test_lib_process_SRCS := tests/unit/test_lib_process.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c
 test_lib_process_LIBS := cmocka
 test_lib_process_DEPS := $(B)/libdsm.a
-$(B)/test_lib $(B)/test_lib_process $(B)/test_lib_threads: | $(B)/dsmd
+test_topic_SRCS := tests/unit/test_topic.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c $(wildcard lib/*.c)
+test_topic_LIBS := cmocka
+$(B)/test_lib $(B)/test_lib_process $(B)/test_lib_threads $(B)/test_topic: | $(B)/dsmd
 
 TOOLS += uffd_pager
 uffd_pager_SRCS := tests/bench/uffd_pager.c $(UFFD_PAGER_SRCS)

@@ -29,6 +29,7 @@
 #define SERIAL_NEVER UINT64_MAX
 
 struct lock_table;
+struct topic;
 
 struct dsm_region {
 	struct dsm_region *next;
@@ -76,6 +77,7 @@ struct dsm {
 
 	pthread_key_t thread_key; /* struct thread_session of the thread */
 	struct thread_session *threads;
+	struct topic *topics; /* open ones; under contexts_lock */
 
 	struct lock_table *locks; /* of this life; under control_lock */
 
@@ -138,6 +140,9 @@ void region_poison(struct dsm_region *r);
 /* The region that @addr is in, or NULL. */
 struct dsm_region *region_of(struct dsm *ctx, const void *addr);
 uint64_t region_key(const struct dsm_region *r, const void *addr);
+
+/* topic.c: in a child of fork(), which is nothing to the topics of its parent. */
+void topic_sessions_close(struct dsm *ctx);
 
 /* open.c */
 uint64_t now_ms(void);

@@ -83,6 +83,7 @@ static void after_in_child(void)
 	}
 	for (struct dsm *ctx = contexts; ctx; ctx = ctx->next) {
 		thread_sessions_close(ctx);
+		topic_sessions_close(ctx);
 		begin_again(ctx);
 	}
 }

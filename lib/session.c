@@ -237,6 +237,33 @@ int session_ask_fd(struct session *s, struct client_req *req, int fd, struct cli
 	return err;
 }
 
+int session_ask_text(struct session *s, struct client_req *req, const char *text,
+		     struct client_rep *rep, int *ret_fd)
+{
+	struct iovec iov[2] = { { req, sizeof(*req) },
+				{ (void *)(uintptr_t)text, strlen(text) } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n;
+	int err;
+
+	*ret_fd = -1;
+	if (s->fd < 0)
+		return -ENOTCONN;
+	req->ticket = ++s->ticket;
+	req->length = (uint32_t)iov[1].iov_len;
+	do {
+		n = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return gone(errno);
+	err = await_fd(s, rep, ret_fd);
+	if (err && *ret_fd >= 0) {
+		close(*ret_fd);
+		*ret_fd = -1;
+	}
+	return err;
+}
+
 int session_ask(struct session *s, struct client_req *req, struct client_rep *rep)
 {
 	struct client_rep own;

@@ -48,6 +48,9 @@ int session_ask(struct session *s, struct client_req *req, struct client_rep *re
 /* The same with a descriptor along (-1: none); @ret_fd (may be NULL) gets the one that came back, or -1. */
 int session_ask_fd(struct session *s, struct client_req *req, int fd, struct client_rep *rep,
 		   int *ret_fd);
+/* The same with @text as payload along. */
+int session_ask_text(struct session *s, struct client_req *req, const char *text,
+		     struct client_rep *rep, int *ret_fd);
 /* Only send; only wait for the next reply to the last request. */
 int session_tell(struct session *s, struct client_req *req);
 int session_await(struct session *s, struct client_rep *rep);

@@ -15,8 +15,7 @@
  *
  * Numbers. The number of a value goes along, so a reader elsewhere sees the
  * publisher's own numbers; they grow for ever at each reader: where a new publisher starts lower,
- * the agent counts on from what was there. A publisher on a node where the topic was
- * not known before does best to begin above t->known.
+ * the agent counts on from what was there. So a publisher that knows the last number does best to go on from it.
  *
  * One publisher per node at a time. A node that has one shows what that one publishes, and
  * takes nothing from elsewhere until it goes; then the newest of what others publish
@@ -26,6 +25,8 @@
  *
  * The agent's end is the topic's: topic_lost() is true then, and it must be opened again.
  * A child of fork() has the mapping, but is neither subscriber nor publisher.
+ *
+ * Close a topic before its context.
  *
  * Threads: topic_changed() by the publisher only, one thread at a time. topic_role()
  * and topic_close() by one thread at a time. Everything else at any time between open and close.
@@ -50,7 +51,6 @@ struct topic {
 	struct topic_head *head;
 	size_t bytes; /* mapped */
 	struct slots slots;
-	uint64_t known; /* highest number of a value that this node had heard of when the topic was opened */
 	uint32_t flags; /* enum topic_flags that are in force */
 	bool fence;	/* no membarrier(2) here: every ring needs a fence */
 	char name[TOPIC_NAME_MAX];
@@ -83,7 +83,7 @@ static inline bool topic_publishes(const struct topic *t)
 }
 
 /*
- * How many publish now, on all nodes. One that is killed is gone at once, one that
+ * How many publish now, on all nodes; a node that publishes sees itself only. One that is killed is gone at once, one that
  * dies with its node when the others have noticed that (see dead-time in dsm.conf(5)).
  */
 static inline uint32_t topic_publishers(const struct topic *t)

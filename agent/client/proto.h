@@ -47,6 +47,15 @@ enum client_type {
 	CLIENT_LOG_LEVEL = 9, /* arg: 0 debug .. 3 error */
 	CLIENT_LEAVE =
 		10, /* agent leaves the cluster and ends (a private agent at dsm_finalize, dsm node leave). Reply when out. */
+	/*
+	 * Payload: name of a topic. arg: enum topic_flags of topic_head.h, count: most bytes of a value, 0: as it is.
+	 * Reply: val[0] the topic's number, val[1] most bytes of a value, val[2] bytes to map,
+	 * val[3] 1 where the agent has membarrier(2); descriptor: the topic (memfd). From then on the session is
+	 * that topic's: its end is the end of what the program did with it. The same again with
+	 * another arg changes that.
+	 */
+	CLIENT_TOPIC_OPEN = 11,
+	CLIENT_TOPIC_CHANGED = 12, /* the session's topic has a newer value. No reply, but for an error */
 };
 
 enum hello_flags {

@@ -62,6 +62,16 @@ void server_start(struct server *s, struct core *core, const struct pager_ops *o
 
 /* The core answers. */
 void server_reply(struct server *s, const struct core_reply *reply);
+/* ACT_TOPIC_STATE. */
+void server_topic_state(struct server *s, const struct core_topic_state *state);
+/* ACT_TOPIC_PUT: @n bytes with the publisher's number @number become the topic's value here. */
+void server_topic_put(struct server *s, uint64_t id, const void *bytes, uint32_t n,
+		      uint64_t number);
+/*
+ * The topic's newest value to @room, which has CORE_TOPIC_BYTES; its bytes and number. -ENOENT: no such
+ * topic; -ENODATA: no value; -EBADMSG: none can be had.
+ */
+int server_topic_get(struct server *s, uint64_t id, void *room, uint64_t *ret_number);
 /* The core is out of the cluster: who asked for that is told. */
 void server_left(struct server *s);
 /* Some program waits for the core's answer. */

@@ -55,6 +55,10 @@ struct session {
 	char *stream;
 	size_t stream_size, stream_sent, stream_piece; /* piece: most bytes of one packet */
 	struct query_events *events;		       /* goes on until the session ends */
+
+	/* The topic it has open, NULL: none; see server_topic.c. */
+	struct node_topic *topic;
+	uint32_t topic_flags; /* enum topic_flags */
 };
 
 /* A barrier of all nodes that programs of this node wait at; see server_barrier.c. */
@@ -85,6 +89,10 @@ struct server {
 	uint32_t next_number;
 	uint32_t nsessions, nprograms, nlisteners;
 	bool node_numbers[CLIENT_NUMBERS]; /* taken by node barriers */
+	struct node_topic *topics;
+	uint32_t ntopics;
+	uint64_t last_topic; /* number of the one made last */
+	bool membarrier;     /* the kernel has it */
 };
 
 /* --- server_session.c --- */
@@ -137,5 +145,11 @@ bool barrier_reply(struct server *s, const struct core_reply *reply);
 uint64_t barrier_deadline(const struct server *s);
 void barrier_tick(struct server *s, uint64_t now_us);
 void barriers_free(struct server *s);
+
+/* --- server_topic.c --- */
+void topic_open_handle(struct session *c, const struct client_req *req, const char *name);
+void topic_changed_handle(struct session *c);
+/* The session ends: it does nothing with its topic any more. */
+void topic_session_gone(struct session *c);
 
 #endif

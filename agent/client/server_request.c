@@ -240,7 +240,7 @@ static int request_check(const struct session *c, const struct client_packet *p)
 	if (req->reserved || (req->flags & ~(uint32_t)(F_WRITE | F_TRY)) ||
 	    strnlen(req->name, sizeof(req->name)) == sizeof(req->name))
 		return EINVAL;
-	if ((req->length && req->type != CLIENT_QUERY) ||
+	if ((req->length && req->type != CLIENT_QUERY && req->type != CLIENT_TOPIC_OPEN) ||
 	    (p->fd >= 0 && req->type != CLIENT_REGION_UFFD))
 		return EINVAL;
 	if (!c->number && req->type != CLIENT_HELLO)
@@ -280,6 +280,12 @@ static void request_run(struct session *c, struct client_packet *p)
 	case CLIENT_LEAVE:
 		c->wait = WAIT_LEAVE;
 		c->srv->cfg.host->leave(c->srv->cfg.host->ctx);
+		break;
+	case CLIENT_TOPIC_OPEN:
+		topic_open_handle(c, req, p->payload);
+		break;
+	case CLIENT_TOPIC_CHANGED:
+		topic_changed_handle(c);
 		break;
 	default:
 		packet_error(c, EINVAL);

@@ -91,6 +91,7 @@ static void session_gone(struct session *c)
 		s->nprograms--;
 	session_detach(c);
 	barrier_session_gone(c);
+	topic_session_gone(c);
 #ifndef DSM_MUTANT_DEAD_SESSION_KEPT
 	s->cfg.host->event(s->cfg.host->ctx, &ev);
 #endif

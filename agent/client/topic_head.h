@@ -22,6 +22,7 @@
 #define TOPIC_HEAD_BYTES   4096u		 /* the slots begin here */
 #define TOPIC_NAME_MAX	   64u			 /* with the final NUL */
 #define TOPIC_SIZE_MAX	   (256u << 10)		 /* most bytes of a value */
+#define TOPICS_MAX	   4096u		 /* open on one node */
 #define TOPIC_SIZE_DEFAULT (64u << 10)		 /* where nobody says */
 
 /* What a program does with a topic; CLIENT_TOPIC_OPEN. */
@@ -40,7 +41,7 @@ struct topic_head {
 	uint8_t reserved1[40];
 	/* Written by the agent, read by everybody. */
 	_Atomic uint32_t remote;     /* nodes that want values from here; 0: no need to ring */
-	_Atomic uint32_t publishers; /* on all nodes, this one included */
+	_Atomic uint32_t publishers; /* on all nodes; where this one publishes, only it */
 	_Atomic uint32_t presence;   /* changes with each publisher that comes or goes; a futex */
 	_Atomic uint32_t node;	     /* of the publisher that came last and is still there; 0: none */
 	_Atomic uint32_t pid;	     /* of that one, as its own pid namespace numbers it */
