@@ -53,7 +53,7 @@ static bool cut_out(struct fit *f, struct fit_arena *a, const struct cut *c)
 {
 	uint64_t b = c->at + c->front * FIT_UNIT, rest = b + c->units * FIT_UNIT;
 
-	if (f->strategy == FIT_BEST && !fit_size_remove(f, c->at, c->total))
+	if (f->strategy == DSM_HEAP_BEST_FIT && !fit_size_remove(f, c->at, c->total))
 		return false;
 	if (c->rest) {
 		fit_write_footer(f, rest, c->rest);
@@ -67,12 +67,12 @@ static bool cut_out(struct fit *f, struct fit_arena *a, const struct cut *c)
 	}
 	if (!c->rest)
 		tell_next(f, rest, false);
-	if (f->strategy != FIT_BEST) {
+	if (f->strategy != DSM_HEAP_BEST_FIT) {
 		if (c->rest)
 			fit_area_add(a, rest, c->rest);
 		fit_area_remove(f, a, c->at, c->total);
 	}
-	if (c->rest && f->strategy == FIT_BEST && !fit_size_add(f, rest, c->rest))
+	if (c->rest && f->strategy == DSM_HEAP_BEST_FIT && !fit_size_add(f, rest, c->rest))
 		return false;
 	return !c->front || fit_index_add(f, a, c->at, c->front);
 }
@@ -103,13 +103,12 @@ static int find(struct fit *f, struct fit_journal *j, uint64_t units, struct fit
 	if (likely(err != -ENOMEM))
 		return err;
 	work_begin(f, j, FIT_WORK_OTHER, 0, 0);
-	err = fit_grow(f, units);
+	err = fit_grow(f, units, fit_growth(f));
 	work_end(j);
 	return err ? err : fit_index_find(f, units, ret_a, ret);
 }
 
-static int alloc_locked(struct fit *f, struct fit_journal *j, const struct fit_ask *ask,
-			uint64_t *ret)
+static int alloc_locked(struct fit *f, struct fit_journal *j, struct heap_ask *ask, uint64_t *ret)
 {
 	uint64_t units = fit_units_for(ask->size), want = units, word, b;
 	struct fit_arena *a;
@@ -136,8 +135,9 @@ static int alloc_locked(struct fit *f, struct fit_journal *j, const struct fit_a
 			(unsigned long)(c.at + FIT_TAG));
 	a->head->used_blocks++;
 	a->head->used_units += c.units;
+	ask->zeroed = false;
 	if (ask->fill)
-		ask->fill(ask, seg_at(f->seg, b + FIT_TAG), c.units * FIT_UNIT - FIT_TAG);
+		(void)ask->fill(ask, seg_at(f->seg, b + FIT_TAG), c.units * FIT_UNIT - FIT_TAG);
 	seg_crash_point("heap: a block is given, not yet stored");
 	dest_set(f, ask->dest, b + FIT_TAG);
 	work_end(j);
@@ -145,7 +145,7 @@ static int alloc_locked(struct fit *f, struct fit_journal *j, const struct fit_a
 	return 0;
 }
 
-int fit_alloc(struct fit *f, const struct fit_ask *ask, uint64_t *ret)
+int fit_alloc(struct fit *f, struct heap_ask *ask, uint64_t *ret)
 {
 	struct fit_journal *j = fit_journal(f->seg);
 	int err;
@@ -222,7 +222,7 @@ static bool merge(struct fit *f, struct fit_arena *a, uint64_t b, uint64_t units
 {
 	uint64_t start = r->prev_units ? r->prev : b;
 	uint64_t total = r->prev_units + units + r->next_units;
-	bool best = f->strategy == FIT_BEST;
+	bool best = f->strategy == DSM_HEAP_BEST_FIT;
 
 	if (best && ((r->prev_units && !fit_size_remove(f, r->prev, r->prev_units)) ||
 		     (r->next_units && !fit_size_remove(f, r->next, r->next_units))))
@@ -242,8 +242,7 @@ static bool merge(struct fit *f, struct fit_arena *a, uint64_t b, uint64_t units
 	return true;
 }
 
-static int free_locked(struct fit *f, struct fit_journal *j, const struct fit_ask *ask,
-		       uint64_t off)
+static int free_locked(struct fit *f, struct fit_journal *j, struct heap_ask *ask, uint64_t off)
 {
 	uint64_t b = off - FIT_TAG, word, units;
 	struct fit_arena *a;
@@ -271,7 +270,7 @@ static int free_locked(struct fit *f, struct fit_journal *j, const struct fit_as
 	return 0;
 }
 
-int fit_free(struct fit *f, const struct fit_ask *ask, uint64_t off)
+int fit_free(struct fit *f, struct heap_ask *ask, uint64_t off)
 {
 	struct fit_journal *j = fit_journal(f->seg);
 	int err;

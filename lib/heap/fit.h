@@ -9,6 +9,8 @@
  *   fit_size.c		index by size, for best fit; large sizes in fit_tree.c
  *   fit.c		allocate and free
  *   fit_recover.c	after a kill
+ *   fit_walk.c, fit_check.c	diagnostics
+ *   fit_ops.c		the strategy as the heap sees it; making and opening
  *
  * A process keeps what it knows of the arenas in struct fit, which is changed under the lock too. All
  * geometry follows from an arena's place and size, which were checked; so what is
@@ -18,7 +20,7 @@
 #define DSM_HEAP_FIT_H
 
 #include "lib/heap/fit_block.h"
-#include "lib/segment/segment.h"
+#include "lib/heap/heap.h"
 
 #define FIT_MAGIC	0x5449463148534d44ull
 #define FIT_ARENA_MAGIC 0x414e455241544946ull
@@ -30,22 +32,16 @@
 #define FIT_SIZE_MAX	((FIT_UNITS_MAX + 1) / 2 * FIT_UNIT) /* bytes to ask for */
 #define FIT_BINS	1024u /* smaller blocks have a list for each size */
 
-enum fit_strategy {
-	FIT_FIRST = 1, /* the lowest address of those that are large enough */
-	FIT_BEST,      /* the smallest of those */
-	FIT_WORST,     /* the largest of all, the lowest address of several */
-};
-
 /* An arena's place, as the segment tells; size 0: none. Written last, read under the lock. */
 struct fit_span {
 	_Atomic uint64_t off;
 	_Atomic uint64_t size;
 };
 
-/* The heap's part in the segment, at the start of its first run of grains. */
+/* The heap's part in the segment, behind its header. */
 struct fit_ctl {
 	uint64_t magic;
-	uint32_t strategy; /* enum fit_strategy */
+	uint32_t strategy; /* enum dsm_heap_strategy */
 	uint32_t root;	   /* whom the grains belong to */
 	uint64_t key;	   /* random, of all headers' checks */
 	uint64_t reserved0;
@@ -92,47 +88,11 @@ struct fit {
 	struct fit_arena arenas[FIT_ARENAS]; /* by address */
 };
 
-/* ------------------------------------------------------------ fit_open.c */
+/* ------------------------------------------------------------ fit.c: see struct heap_ops */
 
-/*
- * Make the part of a heap whose root is being made; @ret_off its place. -ENOSPC. @size: bytes that
- * the first arena should have, about.
- */
-int fit_make(dsm_segment_t *seg, uint32_t root, enum fit_strategy strategy, uint64_t size,
-	     uint64_t *ret_off);
-/* -EBADMSG: no such part. The arenas are looked at by the first call under the lock. */
-int fit_open(dsm_segment_t *seg, uint64_t off, struct fit **ret);
-void fit_close(struct fit *f);
-
-/* ------------------------------------------------------------ fit.c */
-
-/* What is wanted of an allocation or a free. */
-struct fit_ask {
-	uint64_t size; /* bytes, when allocating */
-	uint64_t
-		align; /* the user's part begins at a multiple of it: a power of two, at least FIT_UNIT */
-	uint64_t dest; /* 8 bytes of the segment that hold the offset, or shall; 0: none */
-	/*
-	 * Called under the lock with the user's part of @bytes before it is given out, or
-	 * before it is taken back, which an error prevents. NULL: nothing to do.
-	 */
-	int (*fill)(const struct fit_ask *ask, void *p, uint64_t bytes);
-	void *context; /* fill's own */
-};
-
-/*
- * Allocate. Where dest is given the offset is stored there as one step with the
- * allocation. -ENOMEM; -EBADMSG damage was met.
- */
-int fit_alloc(struct fit *f, const struct fit_ask *ask, uint64_t *ret);
-/*
- * Free the block whose user's part is at @off; where dest is given, it holds @off and is
- * set to 0 as one step. -EINVAL no block is there; -EALREADY it is free; -EBADMSG damage.
- */
-int fit_free(struct fit *f, const struct fit_ask *ask, uint64_t off);
-/* Have a block end earlier or later where it is. -ENOSPC: what follows it is in use. */
+int fit_alloc(struct fit *f, struct heap_ask *ask, uint64_t *ret);
+int fit_free(struct fit *f, struct heap_ask *ask, uint64_t off);
 int fit_resize(struct fit *f, uint64_t off, uint64_t size);
-/* Bytes the user may use. Errors as of fit_free(). */
 int fit_usable(struct fit *f, uint64_t off, uint64_t *ret);
 
 /* ------------------------------------------------------------ fit_arena.c */
@@ -146,8 +106,10 @@ void fit_format(struct fit *f, struct fit_arena *a, bool zeroed);
 int fit_refresh(struct fit *f);
 /* The arena that @b lies in, NULL: none. */
 struct fit_arena *fit_arena_of(struct fit *f, uint64_t b);
-/* One with a free block of @units. Lock held. -ENOMEM. */
-int fit_grow(struct fit *f, uint64_t units);
+/* One more, with a free block of @units and about @bytes where there is room. Lock held. -ENOMEM. */
+int fit_grow(struct fit *f, uint64_t units, uint64_t bytes);
+/* By how much to grow. */
+uint64_t fit_growth(const struct fit *f);
 /* Give back an arena without used blocks, where there is another such. Lock held. */
 void fit_shrink(struct fit *f, struct fit_arena *a);
 
@@ -175,6 +137,12 @@ uint64_t fit_tree_best(struct fit *f, uint64_t units);
 
 /* Make all but the headers again from them. Lock held. -EBADMSG: a chain of headers is broken. */
 int fit_rebuild(struct fit *f);
+void fit_recover(struct fit *f, struct seg_slot *dead);
+
+/* ------------------------------------------------------------ fit_walk.c, fit_check.c: see struct heap_ops */
+
+int fit_walk(struct fit *f, heap_place_fn fn, void *context);
+int fit_check(struct fit *f, heap_fault_fn fn, void *context);
 
 /* ------------------------------------------------------------ one block */
 

@@ -69,7 +69,7 @@ int fit_refresh(struct fit *f)
 
 		if (!size)
 			continue;
-		if (!fit_geometry(f->seg, f->strategy != FIT_BEST, off, size, &a) ||
+		if (!fit_geometry(f->seg, f->strategy != DSM_HEAP_BEST_FIT, off, size, &a) ||
 		    a.head->magic != FIT_ARENA_MAGIC || a.head->size != size)
 			return seg_error(-EBADMSG, "heap: arena %u, %#lx of %lu bytes, is damaged",
 					 i, (unsigned long)off, (unsigned long)size);
@@ -87,13 +87,15 @@ struct fit_arena *fit_arena_of(struct fit *f, uint64_t b)
 	return NULL;
 }
 
-static uint64_t total_size(const struct fit *f)
+/* Doubling while that is cheap, then by an eighth: few arenas, and little in vain. */
+uint64_t fit_growth(const struct fit *f)
 {
-	uint64_t sum = 0;
+	uint64_t total = 0, bytes;
 
 	for (uint32_t i = 0; i < f->n; i++)
-		sum += f->arenas[i].size;
-	return sum;
+		total += f->arenas[i].size;
+	bytes = total < DOUBLING_MAX ? total : DOUBLING_MAX;
+	return bytes > total / 8 ? bytes : total / 8;
 }
 
 /* Bytes of an arena that holds a block of @units for sure, in grains. */
@@ -102,7 +104,7 @@ static uint64_t arena_size_for(const struct fit *f, uint64_t units)
 	uint64_t bytes = units * FIT_UNIT, cells = bytes / (FIT_CELL_UNITS * FIT_UNIT) + 2;
 
 	bytes += sizeof(struct fit_head) + 256;
-	if (f->strategy != FIT_BEST)
+	if (f->strategy != DSM_HEAP_BEST_FIT)
 		bytes += cells * (FIT_CELL_UNITS / 8 + 5) + FIT_LEVELS * 64 + 4096;
 	return aligned(bytes, SEG_GRAIN);
 }
@@ -132,25 +134,17 @@ static bool publish(struct fit *f, struct fit_arena *a)
 		atomic_store(&ctl->arenas[i].off, a->off);
 		atomic_store(&ctl->arenas[i].size, a->size);
 		atomic_fetch_add(&ctl->generation, 1);
-		if (f->strategy != FIT_BEST)
+		if (f->strategy != DSM_HEAP_BEST_FIT)
 			fit_area_add(a, a->first, units);
 		return fit_refresh(f) == 0 &&
-		       (f->strategy != FIT_BEST || fit_size_add(f, a->first, units));
+		       (f->strategy != DSM_HEAP_BEST_FIT || fit_size_add(f, a->first, units));
 	}
 	return false;
 }
 
-/* Doubling while that is cheap, then by an eighth: few arenas, and little in vain. */
-static uint64_t growth(uint64_t total)
+int fit_grow(struct fit *f, uint64_t units, uint64_t bytes)
 {
-	uint64_t bytes = total < DOUBLING_MAX ? total : DOUBLING_MAX;
-
-	return aligned(bytes > total / 8 ? bytes : total / 8, SEG_GRAIN);
-}
-
-int fit_grow(struct fit *f, uint64_t units)
-{
-	uint64_t least = arena_size_for(f, units), size = growth(total_size(f)), off;
+	uint64_t least = arena_size_for(f, units), size = aligned(bytes, SEG_GRAIN), off;
 	struct fit_journal *j = fit_journal(f->seg);
 	struct fit_arena a;
 	bool zeroed = false;
@@ -167,7 +161,7 @@ int fit_grow(struct fit *f, uint64_t units)
 					 (unsigned long)(units * FIT_UNIT));
 		size = size / 2 > least ? aligned(size / 2, SEG_GRAIN) : least;
 	}
-	if (!fit_geometry(f->seg, f->strategy != FIT_BEST, off, size, &a)) {
+	if (!fit_geometry(f->seg, f->strategy != DSM_HEAP_BEST_FIT, off, size, &a)) {
 		(void)seg_grains_free(f->seg, off);
 		return seg_error(-ENOMEM, "heap: %lu bytes cannot be an arena",
 				 (unsigned long)size);
@@ -178,7 +172,7 @@ int fit_grow(struct fit *f, uint64_t units)
 	seg_grains_adopt(f->seg, off, f->root);
 	seg_crash_point("heap: an arena is adopted");
 	if (!publish(f, &a))
-		return seg_error(-EBADMSG, "heap: the table of arenas is damaged");
+		return seg_error(-EBADMSG, "heap: the index of free blocks is damaged");
 	atomic_store_explicit(&j->run, 0, memory_order_release);
 	return 0;
 }
@@ -197,12 +191,11 @@ void fit_shrink(struct fit *f, struct fit_arena *a)
 	uint64_t off = a->off;
 	bool other = false;
 
-	/* The first arena's run begins with the heap's own part. */
-	if (off % SEG_GRAIN || !is_empty(f, a))
+	if (!is_empty(f, a))
 		return;
 	for (uint32_t i = 0; i < f->n; i++)
 		other |= &f->arenas[i] != a && is_empty(f, &f->arenas[i]);
-	if (!other || (f->strategy == FIT_BEST &&
+	if (!other || (f->strategy == DSM_HEAP_BEST_FIT &&
 		       !fit_size_remove(f, a->first, (a->end - a->first) / FIT_UNIT)))
 		return;
 	atomic_store_explicit(&j->run, off, memory_order_release);

@@ -40,7 +40,7 @@ static inline unsigned int fit_flags(uint64_t word)
 }
 
 /* Of a place and what its header says, so that no other bytes pass for a header easily. */
-static inline uint64_t fit_check(uint64_t key, uint64_t b, uint64_t word)
+static inline uint64_t fit_tag_check(uint64_t key, uint64_t b, uint64_t word)
 {
 	return (((word >> 16) ^ (b << 20) ^ key) * 0x9e3779b97f4a7c15ull) >> 48;
 }
@@ -49,12 +49,12 @@ static inline uint64_t fit_word(uint64_t key, uint64_t b, uint64_t units, unsign
 {
 	uint64_t word = units << 24 | (uint64_t)flags << 16;
 
-	return word | fit_check(key, b, word);
+	return word | fit_tag_check(key, b, word);
 }
 
 static inline bool fit_good(uint64_t key, uint64_t b, uint64_t word)
 {
-	return (word & 0xffff) == fit_check(key, b, word);
+	return (word & 0xffff) == fit_tag_check(key, b, word);
 }
 
 /* Units of a block for @size bytes of the user. */

@@ -9,7 +9,7 @@
 
 static void index_clear(struct fit *f)
 {
-	if (f->strategy == FIT_BEST) {
+	if (f->strategy == DSM_HEAP_BEST_FIT) {
 		f->ctl->tree = 0;
 		f->ctl->some = 0;
 		memset(f->ctl->bins_used, 0, sizeof(f->ctl->bins_used));
@@ -18,7 +18,7 @@ static void index_clear(struct fit *f)
 	for (uint32_t i = 0; i < f->n; i++) {
 		struct fit_arena *a = &f->arenas[i];
 
-		if (f->strategy != FIT_BEST)
+		if (f->strategy != DSM_HEAP_BEST_FIT)
 			memset(a->bits, 0, a->first - seg_off(f->seg, a->bits) - FIT_TAG);
 	}
 }
@@ -118,16 +118,14 @@ static void block_settle(struct fit *f, const struct fit_journal *j, enum fit_wo
 		fit_write(f, b, fit_units(word), FIT_FREED);
 }
 
-void fit_recover(dsm_segment_t *seg, struct seg_slot *dead)
+void fit_recover(struct fit *f, struct seg_slot *dead)
 {
 	struct fit_journal *j = fit_journal_of(dead);
 	uint64_t work = atomic_load(&j->work), run = atomic_load(&j->run);
-	struct fit *f;
 
 	if (!work)
 		return;
-	if (!fit_open(seg, work & ~63ull, &f)) {
-		/* Of an arena that is half there nothing is known to this handle, nor needed. */
+	if ((work & ~63ull) == f->off) {
 		if (run)
 			run_settle(f, run);
 		if (!fit_refresh(f)) {
@@ -135,7 +133,6 @@ void fit_recover(dsm_segment_t *seg, struct seg_slot *dead)
 			seg_crash_point("heap: a death is half seen to");
 			(void)fit_rebuild(f);
 		}
-		fit_close(f);
 	}
 	atomic_store(&j->run, 0);
 	atomic_store(&j->work, 0);

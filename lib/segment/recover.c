@@ -12,7 +12,6 @@ static const struct {
 	void (*recover)(dsm_segment_t *seg, struct seg_slot *dead);
 } layers[] = {
 	{ SEG_LAYER_GRAINS, grains_recover },
-	{ SEG_LAYER_HEAP, fit_recover },
 };
 
 static void release_locks(dsm_segment_t *seg, struct seg_slot *dead, enum seg_layer layer)

@@ -260,6 +260,5 @@ static inline void seg_crash_point(const char *where)
  * each in its structure's folder, listed in recover.c.
  */
 void grains_recover(dsm_segment_t *seg, struct seg_slot *dead);
-void fit_recover(dsm_segment_t *seg, struct seg_slot *dead);
 
 #endif
