@@ -3,8 +3,10 @@ PROGS += dsm
 UNIT += test_query test_cli
 
 dsm_SRCS := $(addprefix agent/cli/,main.c args.c session.c table.c node.c region.c page.c sync.c \
-	stats.c screen.c top.c events.c run.c run_options.c run_child.c run_node.c run_network.c run_output.c run_guard.c)
+	stats.c screen.c top.c events.c run.c run_options.c run_child.c run_node.c run_network.c run_output.c run_guard.c \
+	open.c segment.c)
 dsm_LIBS := jansson
+dsm_DEPS := $(B)/libdsm.a
 
 test_query_SRCS := tests/unit/test_query.c $(addprefix agent/client/,query.c query_json.c \
 	query_node.c query_memory.c query_sync.c query_events.c)

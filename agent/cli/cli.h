@@ -16,7 +16,8 @@ enum cli_exit {
 	CLI_FAILED = 1,	   /* the agent refused, or the system did */
 	CLI_USAGE = 2,	   /* wrong words */
 	CLI_NO_AGENT = 3,  /* nobody serves the port, or it does not answer */
-	CLI_NOT_FOUND = 4, /* no such region, page or node */
+	CLI_NOT_FOUND = 4, /* no such region, page, node or segment */
+	CLI_DAMAGED = 5,   /* something is there, and it is damaged */
 };
 
 #define CLI_PORT_DEFAULT 9900
@@ -46,5 +47,8 @@ int cmd_stats(struct cli *cli, int argc, char **argv);
 int cmd_top(struct cli *cli, int argc, char **argv);
 int cmd_events(struct cli *cli, int argc, char **argv);
 int cmd_run(struct cli *cli, int argc, char **argv);
+int cmd_segment_list(struct cli *cli, int argc, char **argv);
+int cmd_segment_show(struct cli *cli, int argc, char **argv);
+int cmd_segment_unlink(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -27,6 +27,9 @@ static const struct command {
 	{ "top", NULL, cmd_top, "the agents of this machine, live" },
 	{ "events", NULL, cmd_events, "the state, then every change" },
 	{ "run", NULL, cmd_run, "start a program as N local nodes" },
+	{ "segment", "list", cmd_segment_list, "segments of this machine, or of the cluster" },
+	{ "segment", "show", cmd_segment_show, "one segment: sizes, participants, what is in it" },
+	{ "segment", "unlink", cmd_segment_unlink, "remove a segment's name" },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
@@ -73,7 +76,8 @@ static char *help_filter(int key, const char *text, void *input)
 		return NULL;
 	fputs("Commands (each has --help):\n", out);
 	commands_print(out, NULL);
-	fputs("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 no agent, 4 not found.", out);
+	fputs("\nExit status: 0 done, 1 failed, 2 wrong usage, 3 no agent, 4 not found, 5 damaged.",
+	      out);
 	fclose(out);
 	return list;
 }
