@@ -11,7 +11,15 @@ struct cut {
 	uint64_t at;	/* of the free block */
 	uint64_t total; /* its units */
 	uint64_t front, units, rest;
+	unsigned int slack; /* bytes of the block not asked for */
 };
+
+static unsigned int slack_of(uint64_t units, uint64_t size)
+{
+	uint64_t slack = units * FIT_UNIT - FIT_TAG - size;
+
+	return slack < FIT_SLACK_MAX ? (unsigned int)slack : FIT_SLACK_MAX;
+}
 
 static void work_begin(struct fit *f, struct fit_journal *j, enum fit_work work, uint64_t b,
 		       uint64_t dest)
@@ -59,7 +67,7 @@ static bool cut_out(struct fit *f, struct fit_arena *a, const struct cut *c)
 		fit_write_footer(f, rest, c->rest);
 		fit_write(f, rest, c->rest, 0);
 	}
-	fit_write(f, b, c->units, FIT_USED | (c->front ? FIT_PREV_FREE : 0));
+	fit_write(f, b, c->units, FIT_USED | FIT_SLACK(c->slack) | (c->front ? FIT_PREV_FREE : 0));
 	if (c->front) {
 		fit_write_footer(f, c->at, c->front);
 		seg_crash_point("heap: a block is cut, its front part not");
@@ -126,6 +134,7 @@ static int alloc_locked(struct fit *f, struct fit_journal *j, struct heap_ask *a
 		return seg_error(-EBADMSG, "heap: the header of the free block at %#lx is damaged",
 				 (unsigned long)(b + FIT_TAG));
 	c = cut_plan(b, fit_units(word), units, ask->align);
+	c.slack = slack_of(c.units, ask->size);
 	b += c.front * FIT_UNIT;
 	work_begin(f, j, FIT_WORK_ALLOC, b, ask->dest);
 	if (unlikely(!cut_out(f, a, &c)))
@@ -287,6 +296,12 @@ int fit_free(struct fit *f, struct heap_ask *ask, uint64_t off)
 	return err;
 }
 
+/* Flags of a used block that had header @word. */
+static unsigned int resized(uint64_t word, uint64_t units, uint64_t size)
+{
+	return FIT_USED | (fit_flags(word) & FIT_PREV_FREE) | FIT_SLACK(slack_of(units, size));
+}
+
 static int resize_locked(struct fit *f, struct fit_journal *j, uint64_t off, uint64_t size)
 {
 	uint64_t b = off - FIT_TAG, units = fit_units_for(size), word, rest, before;
@@ -306,8 +321,10 @@ static int resize_locked(struct fit *f, struct fit_journal *j, uint64_t off, uin
 		units += rest;
 		rest = 0;
 	}
-	if (units == before)
+	if (units == before) {
+		fit_write(f, b, units, resized(word, units, size));
 		return 0;
+	}
 	work_begin(f, j, FIT_WORK_OTHER, b, 0);
 	if (r.next_units && !fit_index_remove(f, a, r.next, r.next_units))
 		return seg_error(-EBADMSG, "heap: links of the free block behind %#lx are damaged",
@@ -316,7 +333,7 @@ static int resize_locked(struct fit *f, struct fit_journal *j, uint64_t off, uin
 		fit_write_footer(f, b + units * FIT_UNIT, rest);
 		fit_write(f, b + units * FIT_UNIT, rest, 0);
 	}
-	fit_write(f, b, units, fit_flags(word));
+	fit_write(f, b, units, resized(word, units, size));
 	seg_crash_point("heap: a block is resized, the index does not know");
 	tell_next(f, b + (units + rest) * FIT_UNIT, rest != 0);
 	a->head->used_units += units - before;

@@ -22,21 +22,29 @@
 #define FIT_UNITS_MIN 2u  /* header, two links, footer */
 #define FIT_TAG	      8u  /* bytes of a header */
 
-/* A header: size in units << 24 | flags << 16 | check. */
+/* A header: size in units << 26 | slack << 20 | flags << 16 | check. */
 #define FIT_USED      0x1u /* given out */
 #define FIT_PREV_FREE 0x2u /* the block before is free: its footer stands before this header */
 #define FIT_FREED     0x4u /* no block any more, or a free one: who frees it does so twice */
 #define FIT_END	      0x8u /* behind the last block of an arena, size 0 */
-#define FIT_FLAGS     0xfu
+#define FIT_SLACK(n)  ((unsigned int)(n) << 4) /* beside the flags */
+#define FIT_SLACK_MAX 63u
 
 static inline uint64_t fit_units(uint64_t word)
 {
-	return word >> 24;
+	return word >> 26;
 }
 
+/* Flags, and the slack beside them. */
 static inline unsigned int fit_flags(uint64_t word)
 {
-	return (unsigned int)(word >> 16) & 0xff;
+	return (unsigned int)(word >> 16) & 0x3ff;
+}
+
+/* Bytes of a used block that its user did not ask for, header not included. */
+static inline unsigned int fit_slack(uint64_t word)
+{
+	return (unsigned int)(word >> 20) & FIT_SLACK_MAX;
 }
 
 /* Of a place and what its header says, so that no other bytes pass for a header easily. */
@@ -47,7 +55,7 @@ static inline uint64_t fit_tag_check(uint64_t key, uint64_t b, uint64_t word)
 
 static inline uint64_t fit_word(uint64_t key, uint64_t b, uint64_t units, unsigned int flags)
 {
-	uint64_t word = units << 24 | (uint64_t)flags << 16;
+	uint64_t word = units << 26 | (uint64_t)flags << 16;
 
 	return word | fit_tag_check(key, b, word);
 }

@@ -54,7 +54,7 @@ static int arena_rebuild(struct fit *f, struct fit_arena *a)
 					 "heap: the header of the block at %#lx is damaged",
 					 (unsigned long)(b + FIT_TAG));
 		if (fit_flags(word) & FIT_USED) {
-			fit_write(f, b, units, FIT_USED | before);
+			fit_write(f, b, units, (fit_flags(word) & ~FIT_PREV_FREE) | before);
 			blocks++;
 			used += units;
 			before = 0;

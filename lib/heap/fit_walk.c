@@ -71,6 +71,7 @@ static int copy_tell(const struct copy *c, heap_place_fn fn, void *context)
 		p.kind = fit_flags(c->words[i]) & FIT_USED ? HEAP_PLACE_USED : HEAP_PLACE_FREE;
 		p.off = b + FIT_TAG;
 		p.size = fit_units(c->words[i]) * FIT_UNIT - FIT_TAG;
+		p.asked = p.kind == HEAP_PLACE_USED ? p.size - fit_slack(c->words[i]) : 0;
 		result = fn(context, &p);
 		b += fit_units(c->words[i]) * FIT_UNIT;
 	}
