@@ -175,6 +175,17 @@ void deferred_free(struct deferred *d)
 	}
 }
 
+/* Another cluster's numbers of nodes and epochs may be equal to the old one's: nothing of it is kept. */
+void deferred_forget(struct core *c)
+{
+	deferred_free(c->early);
+	c->early = NULL;
+	c->early_tail = &c->early;
+	deferred_free(c->held);
+	c->held = NULL;
+	c->held_tail = &c->held;
+}
+
 static void msg_to_self(struct core *c, const struct core_msg *m, const void *recs)
 {
 	deferred_add(&c->to_self_tail, 0, m, recs);

@@ -161,6 +161,7 @@ void view_reset(struct core *c, const char *why)
 	topic_lose_all(c);
 	link_drop_all(c);
 	member_clear(c);
+	deferred_forget(c);
 	while (c->joiners) {
 		struct joiner *j = c->joiners;
 

@@ -178,6 +178,7 @@ void pool_on_free(struct core *c, const struct core_msg *m);
 void deferred_add(struct deferred ***tail, link_id link, const struct core_msg *m,
 		  const void *recs);
 void deferred_free(struct deferred *d);
+void deferred_forget(struct core *c); /* messages of a cluster that this node is not in any more */
 void pool_dropped(struct core *c);
 void pool_count(struct core *c);
 void pool_tell_successor(struct core *c, const struct member *newcomer);

@@ -55,6 +55,7 @@ void seek_start(struct core *c)
 	/* Whatever a join that came to nothing left behind. */
 	link_drop_all(c);
 	member_clear(c);
+	deferred_forget(c);
 	c->cluster = 0;
 	c->nid = c->master = 0;
 	c->epoch = c->promised = 0;
