@@ -176,7 +176,9 @@ static bool topic_check(struct server *s, struct node_topic *t)
 /* From now on the publisher rings again: what it wrote before is seen by who looks now. */
 static void hear_again(struct node_topic *t)
 {
+#ifndef DSM_MUTANT_TOPIC_BELL_STUCK
 	atomic_store(&t->head->rung, 0);
+#endif
 	atomic_thread_fence(memory_order_seq_cst);
 }
 

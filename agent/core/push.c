@@ -62,11 +62,7 @@ void push_to(struct core *c, struct topic_sub *s)
 		wait_add(c, s);
 		return;
 	}
-#ifndef DSM_MUTANT_TOPIC_LAST_KEPT
 	s->dirty = false;
-#else
-	s->dirty = s->flying + 1 < TOPIC_WINDOW;
-#endif
 	s->flying++;
 	m->topic_flying++;
 	c->stats.values_out++;
@@ -170,6 +166,8 @@ void push_on_ack(struct core *c, const struct core_msg *m)
 		else if (!t->settled && t->id)
 			publish(c, t);
 	}
+#ifndef DSM_MUTANT_TOPIC_LAST_KEPT
 	push_to(c, s);
+#endif
 	push_next(c, m->src);
 }

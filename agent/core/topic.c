@@ -305,6 +305,9 @@ static void on_subscribe(struct core *c, struct member *from, const struct core_
 			continue;
 		}
 		t = s->topic;
+		/* It may have that from us, and we may have forgotten it since. */
+		if (recs[i].version > t->version)
+			t->version = recs[i].version;
 		if (t->own > recs[i].version ||
 		    (t->own && t->own == recs[i].version && c->nid > recs[i].nid))
 			s->dirty = true;

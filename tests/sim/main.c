@@ -165,6 +165,7 @@ static void draw_plan(struct plan *p)
 	p->pinned = chance(20) ? 10 : 0;
 	p->hold_us = chance(50) ? 0 : rnd(100);
 	p->prog_kills = chance(40) ? 1 + (unsigned int)rnd(3) : 0;
+	p->topic_acts = chance(40) ? 10 + (unsigned int)rnd(80) : 0;
 	p->steady = chance(40);
 	if (p->steady)
 		return;
@@ -199,6 +200,8 @@ static void arrange(void)
 		net_call(fault_agent, 0, 100000 + rnd(span));
 	for (unsigned int i = 0; i < p->prog_kills; i++)
 		net_call(fault_prog, 0, 90000 + rnd(span));
+	for (unsigned int i = 0; i < p->topic_acts; i++)
+		net_call(topic_act, 0, 60000 + rnd(span));
 	for (unsigned int i = 0; i < p->joins && next < NODES; i++)
 		net_call(start_node, next++, 90000 + rnd(span));
 }
@@ -240,6 +243,7 @@ static void run_schedule(uint64_t seed)
 	sim.now = 1000000;
 	net_reset();
 	check_reset();
+	topic_reset();
 	draw_plan(&sim.plan);
 	sim.ops_left = sim.plan.ops;
 	arrange();
@@ -257,7 +261,13 @@ static void run_schedule(uint64_t seed)
 	end = sim.now + DEAD_MS * 3000ull;
 	while (sim.now < end && net_run_one())
 		;
+	topic_check_quiet();
+	topic_write_last();
+	end = sim.now + 100000;
+	while (sim.now < end && net_run_one())
+		;
 	check_end();
+	topic_check_end();
 	for (unsigned int i = 0; i < NODES; i++)
 		node_free(i);
 }

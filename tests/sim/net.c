@@ -220,6 +220,8 @@ void net_send(unsigned int from, const struct core_action *a)
 			it->values[i] = a->src == DATA_STASH ? p->stash_value : p->value;
 		}
 	}
+	if (a->msg.type == MSG_TOPIC_VALUE)
+		it->msg->b = topic_get(from, a->key);
 	if (a->msg.type == MSG_LOCK_GRANT && (a->msg.flags & F_GRANT))
 		check_token_moved(a->msg.key, it->node);
 	tracef("  %u -> %u type %u key %llu+%u ver %u flags %x nid %u arg %u epoch %u", from,

@@ -62,6 +62,7 @@ void node_stop(unsigned int i)
 	check_stop(i);
 	for (unsigned int p = 0; p < PROGS; p++)
 		n->progs[p].client = 0;
+	topic_forget(i);
 	n->up = false;
 	n->waits = true;
 	net_kill(i);
@@ -181,7 +182,8 @@ static void state(unsigned int i, uint32_t s)
 	}
 }
 
-static void carry_out(unsigned int i, const struct core_action *a, const uint64_t *values)
+static void carry_out(unsigned int i, const struct core_action *a, const struct core_event *ev,
+		      const uint64_t *values)
 {
 	struct sim_page *pages = sim.nodes[i].pages;
 
@@ -224,6 +226,12 @@ static void carry_out(unsigned int i, const struct core_action *a, const uint64_
 	case ACT_LOG:
 		tracef("node %u: %s", i, a->text);
 		break;
+	case ACT_TOPIC_PUT:
+		topic_put(i, a->key, ev->msg->b);
+		break;
+	case ACT_TOPIC_STATE:
+		topic_state(i, &a->topic_state);
+		break;
 	}
 }
 
@@ -242,7 +250,7 @@ void node_step(unsigned int i, struct core_event *ev, const uint64_t *values)
 	core_step(n->core, ev);
 	a = core_actions(n->core, &count);
 	for (size_t k = 0; k < count; k++)
-		carry_out(i, &a[k], values);
+		carry_out(i, &a[k], ev, values);
 	for (uint32_t k = 0; ev->type == EV_REVOKED && k < ev->count; k++)
 		check_sleepers(i, ev->key + k);
 	if (n->up)

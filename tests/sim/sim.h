@@ -7,6 +7,7 @@
  *   net.c      the event queue, links, datagrams
  *   node.c     a node: its core, its pages, what its core wants done
  *   program.c  programs on nodes: they read, write, lock, allocate, wait, die
+ *   topic.c    topics of programs: they subscribe, publish, and what they must see
  *   check.c    what must be true, looked at on every change
  *   main.c     schedules, seeds, faults
  */
@@ -25,6 +26,7 @@
 #define LOCKS	 3
 #define HOT	 5 /* pages that all programs fight for: the last of the region */
 #define COUNTERS (PAGES - HOT - LOCKS) /* pages that locks protect stand before them */
+#define TOPICS	 3
 #define DEAD_MS	 200
 
 enum prog_state {
@@ -56,6 +58,14 @@ struct sim_page {
 	uint64_t value, stash_value;
 };
 
+/* A topic as a node has it: what shared memory would hold. */
+struct sim_topic {
+	uint64_t id; /* 0: nobody has it open */
+	bool sub, pub, rung;
+	uint64_t value, seen; /* the newest; the one that the core was told of */
+	struct core_topic_state state;
+};
+
 struct node {
 	struct core *core;
 	bool up, left, joined_once;
@@ -71,12 +81,15 @@ struct node {
 	uint64_t kept_cluster; /* what the module keeps for the next agent */
 	uint16_t kept_nid;
 	link_id next_accept;
+	struct sim_topic topics[TOPICS];
+	uint64_t last_topic;
 };
 
 /* What a schedule does, drawn from its seed. */
 struct plan {
 	unsigned int nodes, ops, chunks;
 	unsigned int deaths, cuts, leaves, joins, prog_kills, restarts;
+	unsigned int topic_acts;
 	uint64_t delay_min, delay_max;
 	unsigned int spike;  /* one message in so many takes long; 0: none */
 	unsigned int loss;   /* datagrams, percent */
@@ -149,6 +162,17 @@ void prog_page(unsigned int n, uint64_t key, int err); /* woken */
 void prog_reply(unsigned int n, const struct core_reply *r);
 void prog_kill(unsigned int n, unsigned int p);
 bool prog_waits(const struct prog *g);
+
+/* topic.c */
+void topic_reset(void);
+void topic_act(uint64_t arg); /* a program somewhere does something */
+void topic_forget(unsigned int n); /* its agent dies */
+void topic_state(unsigned int n, const struct core_topic_state *state);
+uint64_t topic_get(unsigned int n, uint64_t id);
+void topic_put(unsigned int n, uint64_t id, uint64_t value);
+void topic_check_quiet(void);
+void topic_write_last(void);
+void topic_check_end(void);
 
 /* check.c */
 void check_reset(void);
