@@ -41,15 +41,15 @@ static bool take(struct seg_lock *lock, uint32_t word)
 						       memory_order_acquire, memory_order_relaxed);
 }
 
-/* Somebody else has it, or had it. */
-static void lock_slow(dsm_segment_t *seg, struct seg_lock *lock, uint32_t id, enum seg_layer layer)
+/* Somebody has it, or had it. -EDEADLK: the caller itself. */
+static int lock_slow(dsm_segment_t *seg, struct seg_lock *lock, uint32_t id, enum seg_layer layer)
 {
 	uint64_t slice = SLICE_FIRST_US;
 	uint32_t word;
 
 	for (uint32_t i = 0; i < seg->backend->spins; i++) {
 		if (!atomic_load_explicit(&lock->word, memory_order_relaxed) && take(lock, id))
-			return;
+			return 0;
 		__builtin_ia32_pause();
 	}
 	/* From now on with the mark: who else sleeps is not known. */
@@ -57,6 +57,9 @@ static void lock_slow(dsm_segment_t *seg, struct seg_lock *lock, uint32_t id, en
 		word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 		if (!word)
 			continue;
+		if ((word & SEG_ID_MASK) == id)
+			return seg_error(-EDEADLK, "%s: a lock that this thread has already",
+					 seg->priv->uri);
 		if (!(word & LOCK_WAITED) &&
 		    !atomic_compare_exchange_weak_explicit(&lock->word, &word, word | LOCK_WAITED,
 							   memory_order_relaxed, memory_order_relaxed))
@@ -64,11 +67,17 @@ static void lock_slow(dsm_segment_t *seg, struct seg_lock *lock, uint32_t id, en
 		word |= LOCK_WAITED;
 		if (seg_wait(seg, &lock->word, word, slice) != -ETIMEDOUT)
 			continue;
-		if (atomic_load_explicit(&lock->word, memory_order_relaxed) == word)
-			(void)seg_recover_upto(seg, word & SEG_ID_MASK, layer);
+		if (atomic_load_explicit(&lock->word, memory_order_relaxed) == word &&
+		    seg_recover_upto(seg, word & SEG_ID_MASK, layer) &&
+		    /* Held by nobody that ever lived: damage, which must not stop us for ever. */
+		    atomic_compare_exchange_strong_explicit(&lock->word, &word, id | LOCK_WAITED,
+							    memory_order_acquire,
+							    memory_order_relaxed))
+			return 0;
 		if (slice < SLICE_LAST_US)
 			slice *= 2;
 	}
+	return 0;
 }
 
 int seg_lock(dsm_segment_t *seg, struct seg_lock *lock, enum seg_layer layer)
@@ -76,6 +85,7 @@ int seg_lock(dsm_segment_t *seg, struct seg_lock *lock, enum seg_layer layer)
 	struct seg_slot *self = seg_self(seg);
 	_Atomic uint64_t *held = self ? held_free(self) : NULL;
 	uint32_t id;
+	int err = 0;
 
 	if (unlikely(!held))
 		return self ? seg_error(-EDEADLK, "a thread holds too many locks") : -EUSERS;
@@ -84,8 +94,10 @@ int seg_lock(dsm_segment_t *seg, struct seg_lock *lock, enum seg_layer layer)
 	/* A kill leaves what was executed, in the order of the program. */
 	atomic_signal_fence(memory_order_seq_cst);
 	if (unlikely(!take(lock, id)))
-		lock_slow(seg, lock, id, layer);
-	return 0;
+		err = lock_slow(seg, lock, id, layer);
+	if (unlikely(err))
+		atomic_store_explicit(held, 0, memory_order_relaxed);
+	return err;
 }
 
 int seg_trylock(dsm_segment_t *seg, struct seg_lock *lock, enum seg_layer layer)

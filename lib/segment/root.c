@@ -48,6 +48,44 @@ static int find_free(const dsm_segment_t *seg)
 	return -ENOSPC;
 }
 
+/* Its maker's slot is the calling thread's. */
+static void drop_claimed(dsm_segment_t *seg, uint32_t root)
+{
+	struct seg_root *r = &seg_roots(seg)[root];
+
+	seg_grains_sweep_root(seg, root);
+	seg_crash_point("root: emptied");
+	atomic_store(&r->state, ROOT_FREE);
+	atomic_fetch_sub(&journal(seg_self(seg))->roots, 1);
+}
+
+/*
+ * To DROPPING, by one thread only: of one that is ready, of our own making, or of the maker @dead
+ * that has gone (may be NULL).
+ */
+static bool claim_drop(dsm_segment_t *seg, uint32_t root, const seg_id *dead)
+{
+	struct seg_lock *lock = &seg_common(seg)->roots_lock;
+	struct seg_root *r = &seg_roots(seg)[root];
+	struct seg_slot *self = seg_self(seg);
+	uint32_t state;
+	bool ours;
+
+	if (!self || seg_lock(seg, lock, SEG_LAYER_GRAINS))
+		return false;
+	state = atomic_load(&r->state);
+	ours = state == ROOT_MAKING && atomic_load(&r->maker) == seg_slot_id(self);
+	if (state == ROOT_READY || (dead && state != ROOT_FREE && atomic_load(&r->maker) == *dead)) {
+		atomic_fetch_add(&journal(self)->roots, 1);
+		atomic_store(&r->maker, seg_slot_id(self));
+		ours = true;
+	}
+	if (ours)
+		atomic_store(&r->state, ROOT_DROPPING);
+	seg_unlock(seg, lock);
+	return ours;
+}
+
 /* One that is being made or dropped by somebody dead is as good as gone: have it so. */
 static void clear_dead(dsm_segment_t *seg, const char *name)
 {
@@ -56,8 +94,12 @@ static void clear_dead(dsm_segment_t *seg, const char *name)
 	uint32_t state = i < 0 ? (uint32_t)ROOT_READY : atomic_load(&r->state);
 	seg_id maker = atomic_load(&r->maker);
 
-	if ((state == ROOT_MAKING || state == ROOT_DROPPING) && !seg_alive(seg, maker))
-		(void)seg_recover(seg, maker);
+	if ((state != ROOT_MAKING && state != ROOT_DROPPING) || !seg_recover(seg, maker))
+		return;
+	/* Still there, of a maker that nobody knows: damage, which must not stop us for ever. */
+	if (atomic_load(&r->state) == state && atomic_load(&r->maker) == maker &&
+	    claim_drop(seg, (uint32_t)i, &maker))
+		drop_claimed(seg, (uint32_t)i);
 }
 
 int seg_root_make(dsm_segment_t *seg, const char *name, enum dsm_root_kind kind, uint32_t *ret)
@@ -104,44 +146,9 @@ void seg_root_publish(dsm_segment_t *seg, uint32_t root, uint64_t off)
 	atomic_fetch_sub(&journal(seg_self(seg))->roots, 1);
 }
 
-/* Its maker's slot is the calling thread's. */
-static void drop_claimed(dsm_segment_t *seg, uint32_t root)
-{
-	struct seg_root *r = &seg_roots(seg)[root];
-
-	seg_grains_sweep_root(seg, root);
-	seg_crash_point("root: emptied");
-	atomic_store(&r->state, ROOT_FREE);
-	atomic_fetch_sub(&journal(seg_self(seg))->roots, 1);
-}
-
-/* READY to DROPPING: by one thread only. */
-static bool claim_drop(dsm_segment_t *seg, uint32_t root)
-{
-	struct seg_lock *lock = &seg_common(seg)->roots_lock;
-	struct seg_root *r = &seg_roots(seg)[root];
-	struct seg_slot *self = seg_self(seg);
-	uint32_t state;
-	bool ours;
-
-	if (!self || seg_lock(seg, lock, SEG_LAYER_GRAINS))
-		return false;
-	state = atomic_load(&r->state);
-	ours = state == ROOT_MAKING && atomic_load(&r->maker) == seg_slot_id(self);
-	if (state == ROOT_READY) {
-		atomic_fetch_add(&journal(self)->roots, 1);
-		atomic_store(&r->maker, seg_slot_id(self));
-		ours = true;
-	}
-	if (ours)
-		atomic_store(&r->state, ROOT_DROPPING);
-	seg_unlock(seg, lock);
-	return ours;
-}
-
 void seg_root_drop(dsm_segment_t *seg, uint32_t root)
 {
-	if (root < SEG_ROOTS && claim_drop(seg, root))
+	if (root < SEG_ROOTS && claim_drop(seg, root, NULL))
 		drop_claimed(seg, root);
 }
 
@@ -176,9 +183,15 @@ int seg_root_find(dsm_segment_t *seg, const char *name, enum dsm_root_kind kind,
 		state = i < 0 ? (uint32_t)ROOT_FREE : atomic_load(&r->state);
 		if (state != ROOT_MAKING && state != ROOT_DROPPING)
 			break;
+		if (seg_self(seg) && atomic_load(&r->maker) == seg_slot_id(seg_self(seg)))
+			return seg_error(-EBUSY, "%s: '%s' is being made by this very thread",
+					 seg->priv->uri, name);
 		if (seg_wait(seg, &r->state, state, MAKER_PATIENCE_US) == -ETIMEDOUT)
 			clear_dead(seg, name);
 	}
+	if (state > ROOT_DROPPING)
+		return seg_error(-EBADMSG, "%s: '%s' is damaged: state %u", seg->priv->uri, name,
+				 state);
 	if (state != ROOT_READY)
 		return seg_error(-ENOENT, "%s: there is no '%s'", seg->priv->uri, name);
 	if (kind != DSM_ROOT_ANY && r->kind != kind)
