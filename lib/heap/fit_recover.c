@@ -104,7 +104,7 @@ static void block_settle(struct fit *f, const struct fit_journal *j, enum fit_wo
 {
 	uint64_t b = atomic_load(&j->block), at = atomic_load(&j->dest), word;
 	const struct fit_arena *a = fit_arena_of(f, b);
-	_Atomic uint64_t *dest = at ? seg_checked(f->seg, at, 8, 8) : NULL;
+	_Atomic uint64_t *dest = at ? heap_dest(f->seg, at) : NULL;
 
 	if (!a || b % FIT_UNIT != FIT_UNIT - FIT_TAG)
 		return;

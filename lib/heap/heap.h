@@ -45,7 +45,7 @@ struct dsm_heap {
 	void *own; /* the strategy's private state */
 	/* As the header said when it was opened: what is in the segment is not read again. */
 	uint32_t strategy, flags, root;
-	_Atomic uint32_t users; /* handles given out */
+	bool fast; /* size classes without flags: class_fast.h will do */
 	uint64_t key;
 	uint64_t part;
 	uint64_t log;
@@ -139,10 +139,14 @@ extern const struct heap_ops heap_fit_ops;   /* fit_ops.c: all three */
 int heap_default(dsm_segment_t *seg, dsm_heap_t **ret);
 /* The heap that this process has open, opened if need be. NULL: there is none, or it is damaged. For recovery. */
 dsm_heap_t *heap_of(dsm_segment_t *seg);
-/* recover.c's entry. */
-void heap_recover(dsm_segment_t *seg, struct seg_slot *dead);
 /* The segment is being closed: all participants of the process have left. */
 void heap_detach(dsm_segment_t *seg);
+
+/*
+ * The word of the segment at @off that names a block: where structures are, or in a slot. NULL: none
+ * can be there.
+ */
+_Atomic uint64_t *heap_dest(const dsm_segment_t *seg, uint64_t off);
 
 /* ------------------------------------------------------------ guard.c */
 

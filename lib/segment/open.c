@@ -7,6 +7,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/heap/heap.h"
 #include "lib/segment/private.h"
 
 pthread_mutex_t seg_handles_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -205,6 +206,7 @@ void dsm_segment_close(dsm_segment_t *seg)
 	*at = p->next;
 	pthread_mutex_unlock(&seg_handles_lock);
 	seg_threads_leave(p);
+	heap_detach(seg);
 	seg->backend->unmap(seg);
 	pthread_mutex_destroy(&p->lock);
 	free(p);

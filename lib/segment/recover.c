@@ -12,6 +12,8 @@ static const struct {
 	void (*recover)(dsm_segment_t *seg, struct seg_slot *dead);
 } layers[] = {
 	{ SEG_LAYER_GRAINS, grains_recover },
+	{ SEG_LAYER_HEAP, heap_recover },
+	{ SEG_LAYER_TOP, heap_recover }, /* again, last: cleaning up after structures uses the heap */
 };
 
 static void release_locks(dsm_segment_t *seg, struct seg_slot *dead, enum seg_layer layer)
@@ -30,7 +32,7 @@ static void release_locks(dsm_segment_t *seg, struct seg_slot *dead, enum seg_la
 		if (!lock && (held & ~7ull) < SEG_SLOTS_AT)
 			lock = seg_at(seg, held & ~7ull);
 		word = lock ? atomic_load(&lock->word) : 0;
-		if ((word & SEG_ID_MASK) == id) {
+		if (lock && (word & SEG_ID_MASK) == id) {
 			/* Who waits may have set the mark since. */
 			atomic_exchange(&lock->word, 0);
 			seg_wake(seg, &lock->word, INT_MAX);

@@ -113,6 +113,7 @@ struct dsm_segment {
 	const struct seg_backend *backend;
 	bool cluster; /* dsm: other nodes may share it */
 	struct seg_private *priv; /* see private.h */
+	_Atomic(struct dsm_heap *) heap; /* the process's handle of its heap; NULL: not opened */
 };
 
 /* ------------------------------------------------------------ places */
@@ -180,7 +181,7 @@ bool seg_recover(dsm_segment_t *seg, seg_id id);
 
 /*
  * Take @lock, which lies in the segment. A dead holder is recovered on the way. -EUSERS,
- * -ENOTCONN: no participant. Never taken twice by one thread.
+ * -ENOTCONN: no participant; -EDEADLK: the thread has it already (in recovery: the dead had it).
  */
 int seg_lock(dsm_segment_t *seg, struct seg_lock *lock, enum seg_layer layer);
 /* -EBUSY: somebody alive has it, or was a moment ago. */
@@ -260,5 +261,6 @@ static inline void seg_crash_point(const char *where)
  * each in its structure's folder, listed in recover.c.
  */
 void grains_recover(dsm_segment_t *seg, struct seg_slot *dead);
+void heap_recover(dsm_segment_t *seg, struct seg_slot *dead);
 
 #endif

@@ -77,8 +77,9 @@ int dsm_heap_create(dsm_segment_t *seg, const struct dsm_heap_options *options, 
 int dsm_heap_open(dsm_segment_t *seg, dsm_heap_t **ret);
 
 /**
- * Let go of a handle: as many times as it was created and opened. The heap and its blocks stay.
- * To be called before dsm_segment_close(), or not at all. NULL is allowed.
+ * Let go of a handle. The heap and its blocks stay. A process has one handle for each segment it
+ * has open, however often it opens the heap, and what it holds is given back by
+ * dsm_segment_close(); so nothing is used up where this is not called. NULL is allowed.
  */
 void dsm_heap_close(dsm_heap_t *heap);
 
