@@ -13,6 +13,7 @@ static const struct {
 } layers[] = {
 	{ SEG_LAYER_GRAINS, grains_recover },
 	{ SEG_LAYER_HEAP, heap_recover },
+	{ SEG_LAYER_TOP, map_recover },
 	{ SEG_LAYER_TOP, heap_recover }, /* again, last: cleaning up after structures uses the heap */
 };
 

@@ -1,0 +1,163 @@
+/* SPDX-License-Identifier: MIT */
+/* From a hash to a bucket to an entry. Whatever is read from the segment is checked before it leads anywhere. */
+#ifndef DSM_LIB_MAP_TABLE_H
+#define DSM_LIB_MAP_TABLE_H
+
+#include <errno.h>
+
+#include "lib/map/bytes.h"
+#include "lib/map/map.h"
+
+static inline uint32_t table_log(uint64_t table)
+{
+	return (uint32_t)(table & TABLE_LOG_MASK);
+}
+static inline uint64_t table_off(uint64_t table)
+{
+	return table & SLOT_OFF_MASK & ~(uint64_t)(SEG_PAGE - 1);
+}
+static inline uint64_t table_buckets(uint64_t table)
+{
+	return 1ull << table_log(table);
+}
+/* Overflow buckets of each stripe. */
+static inline uint32_t table_over(uint64_t table)
+{
+	return (uint32_t)(table_buckets(table) / MAP_STRIPES / 8 + 4);
+}
+static inline uint64_t table_bytes(uint32_t log)
+{
+	return SEG_PAGE + ((1ull << log) + MAP_STRIPES * (uint64_t)table_over(log)) *
+				  sizeof(struct map_bucket);
+}
+static inline struct map_table *table_head(const struct dsm_map *m, uint64_t table)
+{
+	return seg_at(m->seg, table_off(table));
+}
+static inline struct map_bucket *table_bucket(const struct dsm_map *m, uint64_t table, uint64_t i)
+{
+	return (struct map_bucket *)seg_at(m->seg, table_off(table) + SEG_PAGE) + i;
+}
+static inline struct map_bucket *table_bucket_of(const struct dsm_map *m, uint64_t table,
+						 uint64_t hash)
+{
+	return table_bucket(m, table, hash & (table_buckets(table) - 1));
+}
+
+/* read.c: looks at the table itself. */
+bool table_check(struct dsm_map *m, uint64_t table);
+
+static inline bool table_good(struct dsm_map *m, uint64_t table)
+{
+	return likely(atomic_load_explicit(&m->known_table[table & 1], memory_order_acquire) ==
+		      table) ||
+	       table_check(m, table);
+}
+
+/* The table after @table; 0: none. */
+static inline uint64_t table_next(const struct dsm_map *m, uint64_t table)
+{
+	return atomic_load(&table_head(m, table)->next);
+}
+
+/* The overflow bucket that follows @ctl's in a chain; NULL: none. */
+static inline struct map_bucket *chain_next(const struct dsm_map *m, uint64_t table, uint64_t ctl)
+{
+	uint64_t n = ctl & BUCKET_NEXT;
+
+	if (likely(!n) || n > (uint64_t)MAP_STRIPES * table_over(table))
+		return NULL;
+	return table_bucket(m, table, table_buckets(table) + n - 1);
+}
+
+/* read.c: the segment may have grown. */
+bool map_limit_raise(struct dsm_map *m, uint64_t end);
+
+static inline bool map_within(struct dsm_map *m, uint64_t end)
+{
+	return likely(end <= atomic_load_explicit(&m->limit, memory_order_relaxed)) ||
+	       map_limit_raise(m, end);
+}
+
+static inline uint64_t entry_value_at(uint64_t key_size)
+{
+	return (sizeof(struct map_entry) + key_size + 7) & ~7ull;
+}
+
+/* An entry with the sizes it had when it was looked at: they are not read again. */
+struct map_found {
+	struct map_entry *entry; /* NULL: none */
+	_Atomic uint64_t *slot;
+	uint32_t key_size, value_size;
+};
+
+static inline const uint8_t *found_value(const struct map_found *f)
+{
+	return (const uint8_t *)f->entry + entry_value_at(f->key_size);
+}
+
+/* False: no entry lies there. */
+static inline bool entry_look(struct dsm_map *m, uint64_t word, struct map_found *ret)
+{
+	uint64_t off = word & SLOT_OFF_MASK;
+	struct map_entry *e = seg_at(m->seg, off);
+
+	if (unlikely(off & 7) || !map_within(m, off + sizeof(*e)))
+		return false;
+	ret->entry = e;
+	ret->key_size = e->key_size;
+	ret->value_size = e->value_size;
+	return map_within(m, off + entry_value_at(ret->key_size) + ret->value_size);
+}
+
+/* The slots of @b with the tag of @hash, as bits. */
+static inline uint32_t bucket_match(const struct map_bucket *b, uint64_t hash)
+{
+	uint32_t mask = 0;
+
+	for (uint32_t i = 0; i < MAP_SLOTS; i++) {
+		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
+
+		mask |= (uint32_t)(!((word ^ hash) >> SLOT_TAG_BITS)) << i;
+	}
+	return mask;
+}
+
+/* 0 with @ret, which has no entry when there is none; -EBADMSG. */
+static inline int bucket_find(struct dsm_map *m, struct map_bucket *b, uint64_t hash,
+			      const void *key, size_t key_size, struct map_found *ret)
+{
+	for (uint32_t mask = bucket_match(b, hash); mask; mask &= mask - 1) {
+		_Atomic uint64_t *slot = &b->slot[__builtin_ctz(mask)];
+		uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
+
+		if (!word)
+			continue;
+		if (unlikely(!entry_look(m, word, ret)))
+			return -EBADMSG;
+		if (ret->key_size == key_size && bytes_same(ret->entry->key, key, key_size)) {
+			ret->slot = slot;
+			return 0;
+		}
+	}
+	ret->entry = NULL;
+	return 0;
+}
+
+/* The same along the chain of @b. */
+static inline int chain_find(struct dsm_map *m, uint64_t table, struct map_bucket *b, uint64_t hash,
+			     const void *key, size_t key_size, struct map_found *ret)
+{
+	uint32_t steps = table_over(table) + 1;
+
+	do {
+		int err = bucket_find(m, b, hash, key, key_size, ret);
+
+		if (err || ret->entry)
+			return err;
+		b = chain_next(m, table, atomic_load_explicit(&b->ctl, memory_order_acquire));
+	} while (b && --steps);
+	return b ? -EBADMSG : 0;
+}
+
+#endif
