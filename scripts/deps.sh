@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: MIT
 # Installs the Debian packages that a make target needs and that are missing.
 #
-#   scripts/deps.sh [GROUP...]     groups: build test vm bench lint all
+#   scripts/deps.sh [GROUP...]     groups: build test vm bench lint docs all
 #
 # Quick when nothing is missing. With DSM_NO_DEPS=1 it only reports.
 set -eu
@@ -21,8 +21,9 @@ packages() { # GROUP: the group's packages, one word each
 	lint) packages build; packages vm
 		echo sparse clang-tidy clang-format shellcheck mandoc python3 perl universal-ctags git libcmocka-dev \
 			libopenmpi-dev ;;
-	all) packages test; packages bench; packages lint ;;
-	*) echo "deps.sh: no group '$1' (build test vm bench lint all)" >&2; exit 2 ;;
+	docs) packages build; echo doxygen ;;
+	all) packages docs; packages test; packages bench; packages lint ;;
+	*) echo "deps.sh: no group '$1' (build test vm bench lint docs all)" >&2; exit 2 ;;
 	esac
 }
 

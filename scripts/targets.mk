@@ -20,6 +20,7 @@ help:
 #: make sim          100,000 schedules of the protocol core
 #: make bench        the speed table, and build/bench.json
 #: make lint         checkpatch, sparse, clang-tidy, shellcheck and others
+#: make docs         the API reference (Doxygen) into build/docs/html
 #: make deps         install every Debian package that any of these needs
 #: make clean        remove build/
 

@@ -95,7 +95,7 @@ enum dsm_root_kind {
 
 /** A named root: where something in the segment begins. */
 struct dsm_root {
-	char name[DSM_ROOT_NAME_MAX];
+	char name[DSM_ROOT_NAME_MAX]; /**< ends with a zero byte */
 	uint64_t offset; /**< what it names; for structures: their header */
 	uint32_t kind;	 /**< enum dsm_root_kind */
 	uint32_t index;	 /**< its place in the table of roots */
@@ -124,6 +124,7 @@ struct dsm_segment_info {
 	uint32_t roots;	       /**< named roots */
 	uint32_t recovered;    /**< deaths cleaned up after since it was made */
 };
+/** 0 and @ret filled. */
 int dsm_segment_info(dsm_segment_t *seg, struct dsm_segment_info *ret);
 
 /** Look for participants that were killed and clean up after them now. How many. */
@@ -134,6 +135,7 @@ int dsm_segment_recover(dsm_segment_t *seg);
  * to be freed by dsm_segment_list_free(). How many.
  */
 int dsm_segment_list(dsm_t *ctx, char ***ret);
+/** What dsm_segment_list() gave. NULL is allowed. */
 void dsm_segment_list_free(char **list);
 
 /** What went wrong in the calling thread's last failed call, in words; never NULL. */
