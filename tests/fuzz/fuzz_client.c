@@ -8,6 +8,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "agent/client/topic_head.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/unit/agent_rig.h"
 
@@ -95,6 +96,9 @@ size_t fuzz_seed(unsigned int i, uint8_t ret[FUZZ_INPUT_MAX])
 		{ .type = CLIENT_LIST, .arg = LIST_GLOBAL_PAGES },
 		{ .type = CLIENT_QUERY, .length = 6 },
 		{ .type = CLIENT_QUERY, .length = 6 },
+		{ .type = CLIENT_TOPIC_OPEN, .length = 6, .arg = TOPIC_SUBSCRIBE, .count = 64 },
+		{ .type = CLIENT_TOPIC_OPEN, .length = 6, .arg = TOPIC_PUBLISH | TOPIC_TAKE },
+		{ .type = CLIENT_TOPIC_CHANGED },
 	};
 	const unsigned int nplain = sizeof(plain) / sizeof(plain[0]);
 	struct client_req req = { .type = CLIENT_OP,

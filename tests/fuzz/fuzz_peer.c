@@ -13,6 +13,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 
+#include "agent/client/topic_head.h"
 #include "agent/net/wire.h"
 #include "tests/fuzz/fuzz.h"
 #include "tests/fuzz/messages.h"
@@ -23,6 +24,7 @@ const unsigned int fuzz_runs = 20000;
 static int peer = -1;
 static uint64_t seq;
 static unsigned int turn;
+static int topics[2]; /* sessions */
 
 /* Sends @m with as much body as it says it has: @body's bytes, then zeroes. */
 static void put(const struct core_msg *m, const uint8_t *body, size_t size)
@@ -83,6 +85,26 @@ static void join(void)
 	turn_and_drain();
 }
 
+/* What messages.c names: one that is subscribed to, and one that is published, with a value. */
+static void open_topics(void)
+{
+	for (uint32_t role = TOPIC_SUBSCRIBE; role <= TOPIC_PUBLISH; role++) {
+		struct client_req req = { .type = CLIENT_TOPIC_OPEN,
+					  .arg = role,
+					  .count = 64,
+					  .length = 8 };
+		char name[] = "fuzzed 0";
+		int s = rig_session(0, HELLO_PROGRAM, NULL);
+		struct client_rep rep;
+
+		name[7] = (char)('0' + role - TOPIC_SUBSCRIBE);
+		rig_send(s, &req, name);
+		if (!rig_receive(s, &rep, NULL, NULL) || rep.err)
+			abort();
+		topics[role - TOPIC_SUBSCRIBE] = s;
+	}
+}
+
 static void check_still_serving(void)
 {
 	struct client_req req = { .type = CLIENT_STATUS };
@@ -102,6 +124,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		rig_open();
 		if (rig_start(0, NULL))
 			abort();
+		open_topics();
 	}
 	if (size < sizeof(struct wire_header) + sizeof(m))
 		return 0;
@@ -123,6 +146,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (turn % 400 == 0) {
 		close(peer);
 		peer = -1;
+		close(topics[0]);
+		close(topics[1]);
 		rig_close();
 	}
 	return 0;

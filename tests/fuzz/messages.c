@@ -19,6 +19,10 @@ static size_t put_record(enum wire_rec kind, unsigned int n, uint8_t *ret)
 	struct rec_extent extent = { .key = 16 * n, .count = 16, .home = (uint16_t)(1 + n % 2) };
 	struct rec_holding holding = { .key = 16 * n, .count = 2, .ver = 1, .state = 1 };
 	struct rec_lock lock = { .id = n, .kind = LOCK_TOKEN_HELD, .ticket = n };
+	struct rec_topic topic = { .id = n + 1, .version = n, .nid = 2, .name = "fuzzed 0" };
+	struct rec_presence presence = {
+		.id = n + 1, .version = n, .pid = 9, .flags = PRESENCE_PUBLISHES
+	};
 	const struct {
 		const void *bytes;
 		size_t size;
@@ -30,7 +34,11 @@ static size_t put_record(enum wire_rec kind, unsigned int n, uint8_t *ret)
 		[REC_EXTENT] = { &extent, sizeof(extent) },
 		[REC_HOLDING] = { &holding, sizeof(holding) },
 		[REC_LOCK] = { &lock, sizeof(lock) },
+		[REC_TOPIC] = { &topic, sizeof(topic) },
+		[REC_PRESENCE] = { &presence, sizeof(presence) },
 	};
+
+	topic.name[7] = (char)('0' + n);
 
 	if (kinds[kind].size)
 		memcpy(ret, kinds[kind].bytes, kinds[kind].size);
@@ -50,6 +58,8 @@ static struct core_msg message(uint16_t type, const struct wire_rule *rule)
 	m.arg = rule->fields & W_ARG ? 1 : 0;
 	m.a = rule->fields & W_A ? 101 : 0;
 	m.b = rule->fields & W_B ? 5 : 0;
+	if (type == MSG_TOPIC_VALUE || type == MSG_TOPIC_ACK)
+		m.key = 1; /* the first topic that anybody opens */
 	if (rule->fields & W_NAME)
 		strcpy(m.name, "fuzz");
 	m.nrecs = rule->recs_max > 3 ? 3 : rule->recs_max;
