@@ -50,5 +50,9 @@ int cmd_run(struct cli *cli, int argc, char **argv);
 int cmd_segment_list(struct cli *cli, int argc, char **argv);
 int cmd_segment_show(struct cli *cli, int argc, char **argv);
 int cmd_segment_unlink(struct cli *cli, int argc, char **argv);
+int cmd_heap_stat(struct cli *cli, int argc, char **argv);
+int cmd_heap_dump(struct cli *cli, int argc, char **argv);
+int cmd_heap_validate(struct cli *cli, int argc, char **argv);
+int cmd_heap_map(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -30,6 +30,10 @@ static const struct command {
 	{ "segment", "list", cmd_segment_list, "segments of this machine, or of the cluster" },
 	{ "segment", "show", cmd_segment_show, "one segment: sizes, participants, what is in it" },
 	{ "segment", "unlink", cmd_segment_unlink, "remove a segment's name" },
+	{ "heap", "stat", cmd_heap_stat, "a segment's heap: use, fragmentation, sizes" },
+	{ "heap", "dump", cmd_heap_dump, "every block of a heap" },
+	{ "heap", "validate", cmd_heap_validate, "look for damage in a heap" },
+	{ "heap", "map", cmd_heap_map, "a picture of a heap's blocks" },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

@@ -170,6 +170,8 @@ int fit_alloc(struct fit *f, struct heap_ask *ask, uint64_t *ret)
 	err = fit_refresh(f);
 	if (likely(!err))
 		err = alloc_locked(f, j, ask, ret);
+	if (unlikely(err))
+		work_end(j);
 	seg_unlock(f->seg, &f->ctl->lock);
 	return err;
 }
@@ -260,12 +262,14 @@ static int free_locked(struct fit *f, struct fit_journal *j, struct heap_ask *as
 
 	if (likely(!err))
 		err = look_around(f, a, b, word, &r);
+	if (unlikely(err))
+		return err;
 	units = fit_units(word);
-	if (likely(!err) && ask->fill)
+	work_begin(f, j, FIT_WORK_FREE, b, ask->dest);
+	if (ask->fill)
 		err = ask->fill(ask, seg_at(f->seg, off), units * FIT_UNIT - FIT_TAG);
 	if (unlikely(err))
 		return err;
-	work_begin(f, j, FIT_WORK_FREE, b, ask->dest);
 	dest_set(f, ask->dest, 0);
 	seg_crash_point("heap: a block is taken back, not yet free");
 	a->head->used_blocks--;
@@ -292,6 +296,8 @@ int fit_free(struct fit *f, struct heap_ask *ask, uint64_t off)
 	err = fit_refresh(f);
 	if (likely(!err))
 		err = free_locked(f, j, ask, off);
+	if (unlikely(err))
+		work_end(j);
 	seg_unlock(f->seg, &f->ctl->lock);
 	return err;
 }
@@ -358,6 +364,8 @@ int fit_resize(struct fit *f, uint64_t off, uint64_t size)
 	err = fit_refresh(f);
 	if (!err)
 		err = resize_locked(f, j, off, size);
+	if (unlikely(err))
+		work_end(j);
 	seg_unlock(f->seg, &f->ctl->lock);
 	return err;
 }

@@ -24,15 +24,13 @@ struct fit_journal {
 	_Atomic uint64_t run;	/* grains that are being made an arena, or given back; 0: none */
 };
 
-/* The end of a slot's heap_area; what is before it belongs to the size classes. */
-#define FIT_JOURNAL_BYTES 64u
-static_assert(sizeof(struct fit_journal) <= FIT_JOURNAL_BYTES, "the slot's area has room");
+static_assert(sizeof(struct fit_journal) <= sizeof(((struct seg_slot *)0)->heap_area),
+	      "the slot's area has room");
 
+/* A segment has one heap, so the area is its strategy's alone; heap_recover() looks at its first word. */
 static inline struct fit_journal *fit_journal_of(struct seg_slot *slot)
 {
-	uint8_t *end = slot->heap_area + sizeof(slot->heap_area);
-
-	return (struct fit_journal *)(void *)(end - FIT_JOURNAL_BYTES);
+	return (struct fit_journal *)(void *)slot->heap_area;
 }
 
 /* The calling thread's; NULL: it can be no participant. */
