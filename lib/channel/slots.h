@@ -37,7 +37,7 @@
 #define SLOTS_COUNT	     8u
 #define SLOTS_TICKETS	     4u /* newest, the one being filled, kept ones: must be fewer than slots */
 #define SLOTS_SIZE_MAX	     (1u << 20)
-#define SLOTS_PATIENCE	     (1u << 20)
+#define SLOTS_PATIENCE	     (1u << 28) /* values: a second of the fastest writer */
 #define SLOTS_FIRST_SLEEP_US 1000u
 
 #define SLOTS_ODD_LANES 0x0001000100010001ull
@@ -159,12 +159,14 @@ static inline void slots_copy_out(void *to, uint8_t *from, uint32_t n)
 
 static inline void slots_copy_in(uint8_t *to, const void *from, uint32_t n)
 {
-	memcpy(to, from, n);
+	if (n)
+		memcpy(to, from, n);
 }
 
 static inline void slots_copy_out(void *to, uint8_t *from, uint32_t n)
 {
-	memcpy(to, from, n);
+	if (n)
+		memcpy(to, from, n);
 }
 #endif
 
@@ -324,6 +326,7 @@ static inline uint32_t slots_ticket(const struct slots *s, uint32_t *ret)
 	uint64_t tickets = atomic_load_explicit(&s->head->tickets, memory_order_relaxed), mine;
 	uint32_t i;
 
+	*ret = 0;
 	do {
 		for (i = 0; i < SLOTS_TICKETS && (slots_lane(tickets, i) & 1); i++)
 			;
@@ -343,6 +346,13 @@ static inline void slots_ticket_return(const struct slots *s, uint32_t i, uint32
 	       !atomic_compare_exchange_weak(&s->head->tickets, &tickets,
 					     slots_lane_set(tickets, i, mine + 1)))
 		;
+}
+
+/* False: it is none, or was withdrawn. */
+static inline bool slots_ticket_good(const struct slots *s, uint32_t i, uint32_t mine)
+{
+	return i < SLOTS_TICKETS &&
+	       slots_lane(atomic_load_explicit(&s->head->tickets, memory_order_relaxed), i) == mine;
 }
 
 /* What the writer keeps for ticket @i. Like slots_copy(); -EAGAIN: it has not answered. */
@@ -374,6 +384,8 @@ static __attribute__((noinline, unused)) int slots_read_again(const struct slots
 		n = slots_copy_kept(s, i, mine, to, room, &number);
 		if (n != -EAGAIN && n != -EINTR)
 			break;
+		if (!slots_ticket_good(s, i, mine))
+			i = slots_ticket(s, &mine);
 		word = atomic_load_explicit(&s->head->newest, memory_order_acquire);
 		number = word >> 8;
 		/* The newest is overwritten by nobody. */

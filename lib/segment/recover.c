@@ -14,6 +14,7 @@ static const struct {
 	{ SEG_LAYER_GRAINS, grains_recover },
 	{ SEG_LAYER_HEAP, heap_recover },
 	{ SEG_LAYER_TOP, map_recover },
+	{ SEG_LAYER_TOP, channel_recover },
 	{ SEG_LAYER_TOP, heap_recover }, /* again, last: cleaning up after structures uses the heap */
 };
 

@@ -263,5 +263,6 @@ static inline void seg_crash_point(const char *where)
 void grains_recover(dsm_segment_t *seg, struct seg_slot *dead);
 void heap_recover(dsm_segment_t *seg, struct seg_slot *dead);
 void map_recover(dsm_segment_t *seg, struct seg_slot *dead);
+void channel_recover(dsm_segment_t *seg, struct seg_slot *dead);
 
 #endif

@@ -59,7 +59,7 @@ enum dsm_channel_stale {
 
 /** How the other side is. */
 enum dsm_channel_peer_state {
-	DSM_CHANNEL_ABSENT = 0, /**< nobody has the seat: not come yet, or left in peace */
+	DSM_CHANNEL_ABSENT = 0, /**< nobody has the seat: not come yet, or left in peace; who has left is looked for like one that is stale */
 	DSM_CHANNEL_LIVE = 1,
 	DSM_CHANNEL_STALE = 2, /**< no heartbeat for stale_ms, or dead; being looked for */
 	DSM_CHANNEL_LOST = 3,  /**< stale, and reconnecting has ended in vain */
@@ -144,7 +144,10 @@ int dsm_channel_read(dsm_channel_t *ch, void *buffer, size_t room, uint64_t *ret
 /** The same for a value newer than the last that was read with @ch; -EAGAIN: there is none. */
 int dsm_channel_read_newer(dsm_channel_t *ch, void *buffer, size_t room, uint64_t *ret_number);
 
-/** The same, but waits for one for @timeout_us: 0 not at all, negative for ever. -ETIMEDOUT. */
+/**
+ * The same, but waits for one for @timeout_us: 0 not at all (-EAGAIN), negative for ever. -ETIMEDOUT: none
+ * came. Once the peer is given up, a last value that was not read is still read; then -EPIPE.
+ */
 int dsm_channel_read_timed(dsm_channel_t *ch, void *buffer, size_t room, int64_t timeout_us,
 			   uint64_t *ret_number);
 
