@@ -308,8 +308,8 @@ int class_span_find(const struct class_heap *h, uint64_t off, uint32_t word,
 
 /* ------------------------------------------------------------ class_orphan.c: under part->lock */
 
-/* Count those with room anew. */
-void class_orphans_count(struct class_heap *h);
+/* After a kill: have the table and the counts say of all what is so, and let go of those that are empty. */
+void class_orphans_mend(dsm_heap_t *heap, struct class_journal *j);
 /* UINT64_MAX: none of @class has room. */
 uint64_t class_orphan_adopt(struct class_heap *h, uint32_t class, uint32_t slot);
 /* A block of a span that is nobody's is free. Right too when done again. */

@@ -11,16 +11,33 @@ static bool sound(const struct class_heap *h, uint64_t grain, uint32_t word)
 	       seg_checked(h->seg, grain * SEG_GRAIN, SEG_GRAIN, SEG_GRAIN);
 }
 
-void class_orphans_count(struct class_heap *h)
+/* What the table should say of an orphan. @ret_empty: it has no block given out. */
+static uint32_t right_word(const struct class_heap *h, uint64_t grain, uint32_t word, bool *ret_empty)
 {
+	uint32_t class = class_of_word(word), used = class_span_used(h, grain, class);
+
+	*ret_empty = !used;
+	return used < class_sizes[class].count ? word | CLASS_HAS_ROOM : word & ~CLASS_HAS_ROOM;
+}
+
+void class_orphans_mend(dsm_heap_t *heap, struct class_journal *j)
+{
+	struct class_heap *h = class_heap(heap);
 	uint32_t count[CLASS_COUNT] = { 0 };
 
 	for (uint64_t i = 0; i < h->grains; i++) {
-		uint32_t w = class_word(h, i);
+		uint32_t word = class_word(h, i), right;
+		bool empty;
 
-		if (class_kind(w) == CLASS_ORPHAN && (w & CLASS_HAS_ROOM) &&
-		    class_of_word(w) < CLASS_COUNT)
-			count[class_of_word(w)]++;
+		if (class_kind(word) != CLASS_ORPHAN || !sound(h, i, word))
+			continue;
+		right = right_word(h, i, word, &empty);
+		if (right != word)
+			atomic_store_explicit(&h->table[i], right, memory_order_release);
+		if (empty)
+			class_span_drop(heap, j, i);
+		else if (right & CLASS_HAS_ROOM)
+			count[class_of_word(word)]++;
 	}
 	for (uint32_t i = 0; i < CLASS_COUNT; i++)
 		atomic_store_explicit(&h->part->orphans[i], count[i], memory_order_relaxed);

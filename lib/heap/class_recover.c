@@ -55,7 +55,7 @@ static void finish_locked(dsm_heap_t *heap, struct seg_slot *dead)
 	if (op >= CLASS_SPAN_TAKE)
 		idle(j);
 	class_out_orphans(heap, j);
-	class_orphans_count(h);
+	class_orphans_mend(heap, j);
 }
 
 /* The lock of a lane was taken, or is held by the dead. */
