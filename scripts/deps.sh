@@ -10,9 +10,9 @@ set -eu
 packages() { # GROUP: the group's packages, one word each
 	case $1 in
 	build) echo gcc make pkg-config libc6-dev libnl-3-dev libnl-genl-3-dev libuv1-dev \
-		libjansson-dev libinih-dev ;;
+		libjansson-dev libinih-dev python3-dev ;;
 	test) packages build; packages vm
-		echo libcmocka-dev iproute2 procps python3 g++ util-linux ;;
+		echo libcmocka-dev iproute2 procps python3 python3-numpy python3-pytest g++ util-linux ;;
 	vm) packages build
 		echo qemu-system-x86 busybox-static cpio xz-utils kmod bc flex bison libelf-dev \
 			pahole mmdebstrap patch file ca-certificates ;;

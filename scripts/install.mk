@@ -21,6 +21,8 @@ $(LIBDIR)/libdsm.a 644 $(B)/libdsm.a
 $(foreach h,$(HEADERS),$(INCDIR)/$(h:lib/include/%=%) 644 $(h)
 )$(INCDIR)/linux/dsm.h 644 uapi/linux/dsm.h
 $(PCDIR)/dsm.pc 644 $(B)/dsm.pc
+$(foreach f,$(PYTHON_FILES),$(PYTHONDIR)/$(notdir $(f)) 644 $(f)
+)$(PYTHONDIR)/$(notdir $(PYTHON_MODULE)) 755 $(PYTHON_MODULE)
 $(foreach m,$(MAN_PAGES),$(MANDIR)/man$(subst .,,$(suffix $(m)))/$(notdir $(m)) 644 $(m)
 )$(COMPDIR)/dsm 644 docs/completion/dsm.bash
 $(UNITDIR)/dsmd.service 644 $(B)/dsmd.service
@@ -52,7 +54,8 @@ uninstall:
 		rm -f "$(DESTDIR)$$to" || exit 1; \
 	done
 	rm -f "$(DESTDIR)$(LIBDIR)/libdsm.so"
-	@rmdir "$(DESTDIR)$(INCDIR)/dsm" 2>/dev/null || :
+	rm -rf "$(DESTDIR)$(PYTHONDIR)/__pycache__"
+	@rmdir "$(DESTDIR)$(INCDIR)/dsm" "$(DESTDIR)$(PYTHONDIR)" 2>/dev/null || :
 
 # The module is built in a copy: kbuild's `clean` removes every .ko it finds, and no object
 # of one kernel may meet those of another. KDIR names the kernel's build tree.

@@ -13,7 +13,7 @@ jobs=$(nproc)
 sources() { git ls-files --cached --others --exclude-standard -- "$@"; }
 userland() { sources 'agent/*.c' 'agent/*.h' 'lib/*.c' 'lib/*.h' 'tests/*.c' 'tests/*.h' | grep -v '^tests/selftests/'; }
 flags=(-std=gnu11 -D_GNU_SOURCE '-DDSM_VERSION="lint"' -I. -Iuapi -Ilib/include)
-read -ra libraries < <(pkg-config --cflags libnl-genl-3.0 libuv jansson cmocka)
+read -ra libraries < <(pkg-config --cflags libnl-genl-3.0 libuv jansson cmocka python3)
 flags+=("${libraries[@]}" -Wall -Wextra)
 
 # Licences: the module is GPL, its interface GPL with the syscall note, the rest MIT.

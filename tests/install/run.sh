@@ -57,6 +57,16 @@ names_only_dsm() {
 	other=$(nm -D --defined-only "$at/lib/libdsm.so.0" | awk '$2 != "A" && $3 !~ /^dsm_/ {print $3}')
 	[ -z "$other" ] || { echo "exported besides dsm_*: $other"; return 1; }
 }
+# It finds the installed library by itself.
+python() {
+	local folder
+	folder=$(echo "$at"/lib/python3*/dist-packages)
+	run env -u LD_LIBRARY_PATH PYTHONPATH="$folder" DSM_PORT=19814 /usr/bin/python3 -c "import dsm
+a = dsm.array('dsm:grid', (16, 16))
+a += 1
+assert a.sum() == 256
+assert '$at/lib/libdsm.so.0' in open('/proc/self/maps').read()"
+}
 clean_is_careful() {
 	local copy=$work/copy
 	mkdir -p "$copy/kmod" "$copy/build/x"
@@ -77,6 +87,7 @@ check "a C program links statically" compile_static
 check "the C program runs" run "$work/api-c" 19811 512
 check "the C++ program runs" run "$work/api-cxx" 19812 512
 check "the static program runs" run "$work/api-static" 19813 512
+check "the Python module runs" python
 check "dsm --version" run "$at/bin/dsm" --version
 check "dsmd --help" run "$at/bin/dsmd" --help
 check "the unit file names the installed agent" grep -q "$prefix/bin/dsmd" "$at/lib/systemd/system/dsmd.service"
