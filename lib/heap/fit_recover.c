@@ -106,7 +106,7 @@ static void block_settle(struct fit *f, const struct fit_journal *j, enum fit_wo
 	const struct fit_arena *a = fit_arena_of(f, b);
 	_Atomic uint64_t *dest = at ? heap_dest(f->seg, at) : NULL;
 
-	if (!a || b % FIT_UNIT != FIT_UNIT - FIT_TAG)
+	if (work == FIT_WORK_OTHER || !a || b % FIT_UNIT != FIT_UNIT - FIT_TAG)
 		return;
 	if (work == FIT_WORK_ALLOC && dest && atomic_load(dest) == b + FIT_TAG)
 		return;
