@@ -7,6 +7,7 @@
 
 #include "lib/context.h"
 #include "lib/log.h"
+#include "lib/node_heap.h"
 
 static dsm_t *node;
 
@@ -84,6 +85,7 @@ int dsm_init(int argc, char **argv)
 
 void dsm_finalize(void)
 {
+	node_heap_close();
 	dsm_close(node);
 	node = NULL;
 }
@@ -102,7 +104,7 @@ void *dsm_malloc(size_t size)
 {
 	void *ptr = NULL;
 
-	(void)result(node ? dsm_alloc(node->home, size, &ptr) : -ENOTCONN);
+	(void)result(node ? node_heap_alloc(node, size, &ptr) : -ENOTCONN);
 	return ptr;
 }
 
@@ -120,7 +122,7 @@ void dsm_free(void *ptr)
 
 	if (!ptr)
 		return;
-	err = node ? dsm_release(node, ptr) : -ENOTCONN;
+	err = node ? node_heap_free(node, ptr) : -ENOTCONN;
 	if (result(err))
 		log_line(LOG_ERROR, "dsm_free(%p): %s", ptr,
 			 err == -EINVAL ? "no allocation starts there" : strerror(-err));

@@ -18,11 +18,15 @@
 #define MAKING_US  30000000u /* for who makes the segment to be done with it */
 
 /* Reader-writer locks from here on are the library's own: so <dsm/context.h> says. */
-#define SLOT_LOCKS 0x80000000u
+#define SLOT_LOCKS   0x80000000u
+#define WINDOW_LOCKS 0xc0000000u
 
 static uint32_t lock_id(const dsm_segment_t *seg, uint32_t index)
 {
-	return SLOT_LOCKS | (uint32_t)seg->priv->region->number << 11 | index;
+	const struct seg_private *p = seg->priv;
+
+	return p->window ? WINDOW_LOCKS | p->window << 11 | index :
+			   SLOT_LOCKS | (uint32_t)p->region->number << 11 | index;
 }
 
 static int commit(dsm_segment_t *seg, uint64_t off, uint64_t len)
@@ -136,14 +140,34 @@ static void put_ctx(struct seg_private *p)
 	p->region = NULL;
 }
 
+/* The region's name in @name, which may say a window too. */
+static int region_of_name(struct seg_private *p, const char *name, char ret[CLIENT_NAME_MAX])
+{
+	const char *slash = strchr(name, '/');
+	size_t n = slash ? (size_t)(slash - name) : strlen(name);
+	char *end = NULL;
+
+	if (!n || n >= CLIENT_NAME_MAX)
+		return seg_error(-EINVAL, "%s: a region's name has 1 to %d bytes", p->uri,
+				 CLIENT_NAME_MAX - 1);
+	memcpy(ret, name, n);
+	ret[n] = '\0';
+	if (!slash)
+		return 0;
+	p->window = (uint32_t)strtoul(slash + 1, &end, 10);
+	if (strcmp(ret, "default") || end == slash + 1 || *end || p->window >= SEG_WINDOWS)
+		return seg_error(-EINVAL, "%s: only the region 'default' has windows, 0 to %u",
+				 p->uri, SEG_WINDOWS - 1);
+	return 0;
+}
+
 static void set_base(struct seg_private *p)
 {
 	bool whole = p->region != dsm_region_default(p->ctx);
 
-	p->region_off = whole ? 0 : SEG_IN_DEFAULT_AT;
+	p->region_off = whole ? 0 : SEG_WINDOWS_AT + p->window * SEG_WINDOW;
 	p->seg.base = (uint8_t *)dsm_region_base(p->region) + p->region_off;
-	p->seg.capacity = whole ? dsm_region_size(p->region) / SEG_PAGE * SEG_PAGE :
-				  SEG_IN_DEFAULT_MAX;
+	p->seg.capacity = whole ? dsm_region_size(p->region) / SEG_PAGE * SEG_PAGE : SEG_WINDOW;
 	p->seg.header = (struct seg_header *)p->seg.base;
 	p->seg.slots = (struct seg_slot *)(p->seg.base + SEG_SLOTS_AT);
 	p->seg.backend = &seg_cluster;
@@ -185,11 +209,14 @@ static int maker_lock(struct seg_private *p)
 
 int cluster_attach(struct seg_private *p, const char *name, const struct dsm_segment_options *o)
 {
-	int err = get_ctx(p, o->ctx);
+	char region[CLIENT_NAME_MAX];
+	int err = region_of_name(p, name, region);
 
+	if (!err)
+		err = get_ctx(p, o->ctx);
 	if (err)
 		return err;
-	err = dsm_region_open(p->ctx, name, &p->region);
+	err = dsm_region_open(p->ctx, region, &p->region);
 	if (err) {
 		put_ctx(p);
 		return seg_error(err, "%s: %s", p->uri,
@@ -248,18 +275,21 @@ static int lay_out(struct seg_private *p, const struct dsm_segment_options *o)
 int cluster_make(struct seg_private *p, const char *name, const struct dsm_segment_options *o)
 {
 	uint64_t grains = o->max_size / SEG_GRAIN;
-	int err = get_ctx(p, o->ctx);
+	char region[CLIENT_NAME_MAX];
+	int err = region_of_name(p, name, region);
 
+	if (!err)
+		err = get_ctx(p, o->ctx);
 	if (err)
 		return err;
-	if (!strcmp(name, "default"))
-		err = dsm_region_open(p->ctx, name, &p->region);
+	if (!strcmp(region, "default"))
+		err = dsm_region_open(p->ctx, region, &p->region);
 	else
-		err = dsm_region_create(p->ctx, name, seg_data_at(grains) + grains * SEG_GRAIN,
+		err = dsm_region_create(p->ctx, region, seg_data_at(grains) + grains * SEG_GRAIN,
 					&p->region);
 	/* A region without a segment in it, or with half of one, may be made one. */
 	if (err == -EEXIST)
-		err = dsm_region_open(p->ctx, name, &p->region);
+		err = dsm_region_open(p->ctx, region, &p->region);
 	if (err) {
 		put_ctx(p);
 		return seg_error(err, "%s: %s", p->uri, strerror(-err));

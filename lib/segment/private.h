@@ -58,6 +58,7 @@ struct seg_private {
 	bool own_ctx;
 	dsm_region_t *region;
 	uint64_t region_off; /* where in the region the segment begins */
+	uint32_t window;     /* of the default region */
 	char uri[SEG_URI_MAX];
 };
 

@@ -288,6 +288,34 @@ static void bad_arguments_of_init_are_named(void **state)
 	}
 }
 
+/* Small blocks share pages, are zeroed again, and are freed once. */
+static int small_blocks(void)
+{
+	char *block[200];
+	uintptr_t least = UINTPTR_MAX, most = 0;
+
+	for (int round = 0; round < 2; round++) {
+		for (int i = 0; i < 200; i++) {
+			block[i] = dsm_malloc(100);
+			if (!block[i] || (uintptr_t)block[i] % 16)
+				return 20;
+			for (int j = 0; j < 100; j++)
+				if (block[i][j])
+					return 21;
+			memset(block[i], 0xff, 100);
+			least = (uintptr_t)block[i] < least ? (uintptr_t)block[i] : least;
+			most = (uintptr_t)block[i] > most ? (uintptr_t)block[i] : most;
+		}
+		for (int i = 0; i < 200; i++)
+			dsm_free(block[i]);
+	}
+	if (most - least > 64 * (uintptr_t)PAGE)
+		return 22;
+	errno = 0;
+	dsm_free(block[0]);
+	return errno == EINVAL ? 0 : 23;
+}
+
 static int simple_program(void)
 {
 	dsm_global_page_t *global;
@@ -324,6 +352,9 @@ static int simple_program(void)
 	if (errno != EPERM)
 		return 9;
 	dsm_free(ptr);
+	n = (uint32_t)small_blocks();
+	if (n)
+		return (int)n;
 	dsm_finalize();
 	dsm_finalize();
 	return dsm_malloc(1) ? 10 : 0;
