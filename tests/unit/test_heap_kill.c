@@ -37,6 +37,7 @@ struct names {
 	uint64_t block[NAMES];
 	_Atomic uint64_t marked[NAMES]; /* the block that carries name i's mark, 0: none does */
 	_Atomic uint64_t torn;		/* blocks that did not carry their mark */
+	uint64_t torn_block, torn_mark, torn_size; /* the last of these */
 	_Atomic uint64_t done;		/* operations */
 	_Atomic uint64_t refused;	/* operations that failed for another reason than a full heap */
 	/* Half-done places where somebody was killed. */
@@ -83,8 +84,12 @@ static void give(size_t i)
 	uint64_t off = *word_of(i), *p = dsm_heap_ptr(heap, off);
 
 	if (atomic_load(&names->marked[i]) == off &&
-	    (p[0] != mark_of(i, off) || (p[1] >= 32 && p[p[1] / 8 - 1] != p[0])))
+	    (p[0] != mark_of(i, off) || (p[1] >= 32 && p[p[1] / 8 - 1] != p[0]))) {
+		names->torn_block = off;
+		names->torn_mark = p[0];
+		names->torn_size = p[1];
 		atomic_fetch_add(&names->torn, 1);
+	}
 	atomic_store(&names->marked[i], 0);
 	if (dsm_heap_free_from(heap, word_of(i)))
 		atomic_fetch_add(&names->refused, 1);
@@ -159,7 +164,12 @@ static void check_all(void)
 	rig_whole(rig_heap[0]);
 	memcpy(off, names->block, sizeof(off));
 	assert_int_equal(rig_used_are(rig_heap[0], off, NAMES), 0);
-	assert_int_equal(atomic_load(&names->torn), 0);
+	if (atomic_load(&names->torn))
+		fail_msg("%llu blocks were overwritten (%llu frees refused), the last at %#llx: mark %#llx, size %llu",
+			 (unsigned long long)atomic_load(&names->torn),
+			 (unsigned long long)atomic_load(&names->refused),
+			 (unsigned long long)names->torn_block, (unsigned long long)names->torn_mark,
+			 (unsigned long long)names->torn_size);
 	assert_int_equal(atomic_load(&names->refused), 0);
 }
 
