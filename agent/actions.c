@@ -380,5 +380,8 @@ void agent_act(struct agent *a, const struct core_action *act)
 	case ACT_TOPIC_STATE:
 		server_topic_state(a->server, &act->topic_state);
 		break;
+	case ACT_TOPIC_DONE:
+		server_topic_done(a->server, act->key);
+		break;
 	}
 }

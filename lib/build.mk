@@ -46,7 +46,7 @@ test_lib_DEPS := $(B)/libdsm.a
 test_lib_process_SRCS := tests/unit/test_lib_process.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c
 test_lib_process_LIBS := cmocka
 test_lib_process_DEPS := $(B)/libdsm.a
-test_topic_SRCS := tests/unit/test_topic.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c $(wildcard lib/*.c)
+test_topic_SRCS := tests/unit/test_topic.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c $(filter-out lib/node_heap.c lib/simple.c lib/list.c,$(wildcard lib/*.c))
 test_topic_LIBS := cmocka
 $(B)/test_lib $(B)/test_lib_process $(B)/test_lib_threads $(B)/test_topic: | $(B)/dsmd
 

@@ -186,6 +186,7 @@ void server_close(struct server *s)
 	while (s->sessions)
 		session_end(s->sessions);
 	barriers_free(s);
+	topics_free(s);
 	if (s->listener)
 		uv_close((uv_handle_t *)s->listener, handle_free);
 	if (s->events_timer)

@@ -64,6 +64,8 @@ void server_start(struct server *s, struct core *core, const struct pager_ops *o
 void server_reply(struct server *s, const struct core_reply *reply);
 /* ACT_TOPIC_STATE. */
 void server_topic_state(struct server *s, const struct core_topic_state *state);
+/* ACT_TOPIC_DONE. */
+void server_topic_done(struct server *s, uint64_t id);
 /* ACT_TOPIC_PUT: @n bytes with the publisher's number @number become the topic's value here. */
 void server_topic_put(struct server *s, uint64_t id, const void *bytes, uint32_t n,
 		      uint64_t number);

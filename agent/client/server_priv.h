@@ -151,5 +151,6 @@ void topic_open_handle(struct session *c, const struct client_req *req, const ch
 void topic_changed_handle(struct session *c);
 /* The session ends: it does nothing with its topic any more. */
 void topic_session_gone(struct session *c);
+void topics_free(struct server *s);
 
 #endif

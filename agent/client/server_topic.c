@@ -266,10 +266,8 @@ int server_topic_get(struct server *s, uint64_t id, void *room, uint64_t *ret_nu
 		*ret_number = word >> 8;
 		n = slots_copy(&t->slots, (uint32_t)word, word >> 8, room, t->size);
 	}
-	if (n < 0)
-		return -EBADMSG;
-	t->seen = *ret_number;
-	return n;
+	/* Not seen yet: the others are to get it too, when the publisher rings. */
+	return n < 0 ? -EBADMSG : n;
 }
 
 /* --- sessions --- */
@@ -291,6 +289,12 @@ static bool name_ok(const char *name)
 	return n && n < TOPIC_NAME_MAX;
 }
 
+/* Nobody has it open, its last value is on its way, and the next to come wants another size. */
+static bool topic_is_over(const struct node_topic *t, const struct client_req *req)
+{
+	return !t->sessions && req->count && req->count != t->size;
+}
+
 /* 0 or a positive errno. */
 static int open_check(struct session *c, const struct client_req *req, const char *name)
 {
@@ -307,7 +311,7 @@ static int open_check(struct session *c, const struct client_req *req, const cha
 	if (c->topic && strcmp(c->topic->name, name))
 		return EALREADY;
 	t = topic_find(c->srv, name);
-	if (!t)
+	if (!t || topic_is_over(t, req))
 		return 0;
 	if (req->count && req->count != t->size)
 		return EMSGSIZE;
@@ -333,10 +337,8 @@ static void publisher_set(struct server *s, struct node_topic *t, struct session
 	hear_again(t);
 }
 
-static void roles_set(struct session *c, uint32_t flags)
+static void roles_set(struct session *c, struct node_topic *t, uint32_t flags)
 {
-	struct node_topic *t = c->topic;
-
 	if (c->topic_flags & TOPIC_SUBSCRIBE)
 		t->subscribers--;
 	if (flags & TOPIC_SUBSCRIBE)
@@ -360,6 +362,10 @@ void topic_open_handle(struct session *c, const struct client_req *req, const ch
 	if (!s->last_topic)
 		membarrier_probe(s);
 	t = err ? NULL : topic_find(s, name);
+	if (t && topic_is_over(t, req)) {
+		t->name[0] = '\0'; /* the core is done with it as soon as it hears of the new one */
+		t = NULL;
+	}
 	if (!err && !t)
 		err = topic_new(s, name, (uint32_t)req->count, &t);
 	if (err) {
@@ -369,7 +375,7 @@ void topic_open_handle(struct session *c, const struct client_req *req, const ch
 	if (!c->topic)
 		t->sessions++;
 	c->topic = t;
-	roles_set(c, req->arg);
+	roles_set(c, t, req->arg);
 	rep.val[0] = t->id;
 	rep.val[1] = t->size;
 	rep.val[2] = t->bytes;
@@ -398,10 +404,27 @@ void topic_session_gone(struct session *c)
 
 	if (!t)
 		return;
-	roles_set(c, 0);
 	c->topic = NULL;
-	if (--t->sessions)
-		return;
-	topic_unlist(c->srv, t);
+	t->sessions--;
+	roles_set(c, t, 0); /* the last one's: the core says when the memory may go */
+}
+
+void server_topic_done(struct server *s, uint64_t id)
+{
+	struct node_topic *t = topic_by_number(s, id);
+
+	if (!t || t->sessions)
+		return; /* it was opened again meanwhile */
+	topic_unlist(s, t);
 	topic_free(t);
+}
+
+void topics_free(struct server *s)
+{
+	while (s->topics) {
+		struct node_topic *t = s->topics;
+
+		topic_unlist(s, t);
+		topic_free(t);
+	}
 }

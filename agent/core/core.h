@@ -79,7 +79,7 @@ enum core_event_type {
 struct core_topic {
 	uint64_t id;		    /* the shell's number for it, 1 to CORE_TOPIC_IDS - 1, never used twice */
 	char name[CORE_TOPIC_NAME]; /* NUL-padded, not empty; one id for a name at a time */
-	bool subscribes, publishes; /* neither: nobody has it open any more, the id is forgotten */
+	bool subscribes, publishes; /* neither: nobody has it open any more; ACT_TOPIC_DONE follows */
 	uint32_t pid;		    /* of the publisher */
 };
 
@@ -152,6 +152,7 @@ enum core_action_type {
 	ACT_LOG,	/* level, text */
 	ACT_TOPIC_PUT,	/* key: topic: make the bytes of this step's message its value */
 	ACT_TOPIC_STATE, /* topic_state: of its topic: changed */
+	ACT_TOPIC_DONE,	 /* key: topic that nobody has open: its last value is not needed any more, the id is forgotten */
 };
 
 enum data_src {

@@ -252,6 +252,7 @@ void topic_new_view(struct core *c);
 void topic_became_member(struct core *c);
 void topic_lose_all(struct core *c); /* out of the cluster: nobody is there any more */
 void topic_free_all(struct core *c);
+void topic_drained(struct core *c, struct topic *t); /* some subscriber has what it was to get */
 bool topic_active(const struct core *c);
 bool topic_wants(const struct topic *t);
 struct topic *topic_by_id(const struct core *c, uint64_t id);
@@ -259,6 +260,7 @@ struct topic_sub *topic_sub_find(const struct core *c, uint16_t nid, uint64_t id
 
 void push_changed(struct core *c, uint64_t id);
 void push_to(struct core *c, struct topic_sub *s);
+void push_again(struct core *c, struct topic *t); /* its value is the newest, whatever others say */
 void push_next(struct core *c, uint16_t nid);
 void push_forget(struct core *c, struct topic_sub *s);
 void push_on_value(struct core *c, const struct core_msg *m);

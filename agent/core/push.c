@@ -6,8 +6,8 @@
  * is first to be sent. A subscriber takes what has a higher version than what it
  * shows (of equal ones that of the higher node), so an old value never replaces a newer one, and all
  * subscribers end with the same. A publisher that has not heard of the newest version yet is
- * refused and told it; if nobody has taken its value so far, that value is the later
- * one, and goes out again with a higher version.
+ * refused and told it. As long as its value is news, that is until every subscriber has
+ * had it, the value is taken to be the later one, and goes out again with a higher version.
  *
  * Flow. At most TOPIC_WINDOW values for a subscriber are under way, and TOPIC_FLYING_MAX for a
  * node; the next is sent when one is acknowledged. The shell reads the value when it sends it,
@@ -89,11 +89,12 @@ void push_next(struct core *c, uint16_t nid)
 }
 
 /* A version that is higher than any other, for the value that is the newest one here now. */
-static void publish(struct core *c, struct topic *t)
+void push_again(struct core *c, struct topic *t)
 {
 	t->own = t->shown = ++t->version;
 	t->shown_nid = c->nid;
-	t->settled = false;
+	t->number_nid = 0;
+	t->news = true;
 	for (struct topic_sub *s = t->subs; s; s = s->next)
 		s->dirty = true;
 	for (struct topic_sub *s = t->subs; s; s = s->next)
@@ -105,12 +106,32 @@ void push_changed(struct core *c, uint64_t id)
 	struct topic *t = topic_by_id(c, id);
 
 	if (t && t->publishes)
-		publish(c, t);
+		push_again(c, t);
+}
+
+static bool is_delivered(const struct topic *t)
+{
+	for (const struct topic_sub *s = t->subs; s; s = s->next)
+		if (s->dirty || s->flying)
+			return false;
+	return true;
 }
 
 static bool is_newer(const struct topic *t, uint64_t version, uint16_t nid)
 {
 	return version > t->shown || (version == t->shown && nid > t->shown_nid);
+}
+
+/* The same value comes twice where it got a higher version, or another subscriber was sent it early. */
+static void take(struct core *c, struct topic *t, const struct core_msg *m)
+{
+	if ((m->flags & F_ZERO) || (t->number_nid == m->src && t->number == m->b))
+		return;
+	c->stats.values_in++;
+	t->number_nid = m->src;
+	t->number = m->b;
+	t->own = 0; /* the memory it was in has another's value now */
+	act_add(c, ACT_TOPIC_PUT)->key = t->id;
 }
 
 /* A value came from the node that publishes it. */
@@ -128,12 +149,9 @@ void push_on_value(struct core *c, const struct core_msg *m)
 #else
 	if (is_newer(t, m->a, m->src)) {
 #endif
-		c->stats.values_in++;
 		t->shown = m->a;
 		t->shown_nid = m->src;
-		t->own = 0; /* the memory it was in has another's value now */
-		if (!(m->flags & F_ZERO))
-			act_add(c, ACT_TOPIC_PUT)->key = t->id;
+		take(c, t, m);
 	} else if (m->a != t->shown || m->src != t->shown_nid) {
 		c->stats.values_refused++;
 		ack.flags = F_REFUSED;
@@ -160,14 +178,13 @@ void push_on_ack(struct core *c, const struct core_msg *m)
 	t = s->topic;
 	if (m->b > t->version)
 		t->version = m->b;
-	if (t->own && m->a == t->own) {
-		if (!(m->flags & F_REFUSED))
-			t->settled = true;
-		else if (!t->settled && t->id)
-			publish(c, t);
-	}
+	if (t->own && m->a == t->own && (m->flags & F_REFUSED) && t->news)
+		push_again(c, t);
 #ifndef DSM_MUTANT_TOPIC_LAST_KEPT
 	push_to(c, s);
 #endif
 	push_next(c, m->src);
+	if (is_delivered(t))
+		t->news = false;
+	topic_drained(c, t);
 }

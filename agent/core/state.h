@@ -299,7 +299,9 @@ struct topic {
 	uint32_t remote; /* subs */
 	uint16_t shown_nid; /* who published that */
 	bool subscribes, publishes;
-	bool settled; /* own: somebody took it, so it was the newest then */
+	bool news; /* own: some subscriber has not said yet what he thinks of it */
+	uint16_t number_nid; /* who sent the value that is shown, with which number; 0: another begins */
+	uint64_t number;
 	char name[CORE_TOPIC_NAME];
 	struct topic_sub *subs;
 	struct topic_pub *pubs;

@@ -128,6 +128,8 @@ static bool pub_set(struct topic *t, uint16_t nid, bool publishes, uint32_t pid)
 	if (publishes ? p && p->pid == pid : !p)
 		return false;
 	t->presence++;
+	if (t->number_nid == nid)
+		t->number_nid = 0;
 	if (!publishes) {
 		*at = p->next;
 		free(p);
@@ -318,7 +320,11 @@ static void on_subscribe(struct core *c, struct member *from, const struct core_
 	for (size_t i = 0; i < m->nrecs; i++) {
 		struct topic_sub *s = topic_sub_find(c, m->src, recs[i].id);
 
-		if (s)
+		if (!s)
+			continue;
+		if (s->topic->own && s->topic->news && recs[i].version > s->topic->own)
+			push_again(c, s->topic);
+		else
 			push_to(c, s);
 	}
 	if (m->flags & F_RESTORED)
@@ -336,6 +342,7 @@ static void on_unsubscribe(struct core *c, const struct core_msg *m, const struc
 		t = s->topic;
 		sub_drop(c, s);
 		topic_tell(c, t);
+		topic_drained(c, t);
 		topic_tidy(c, t);
 	}
 	push_next(c, m->src);
@@ -386,15 +393,33 @@ static void topic_name_anew(struct core *c, struct topic *t, uint64_t id)
 {
 	if (t->id == id)
 		return;
-	if (t->id)
+	if (t->id) {
+		act_add(c, ACT_TOPIC_DONE)->key = t->id;
 		map_del(&c->topics_by_id, t->id);
+	}
 	t->id = id;
 	t->own = t->shown = 0;
 	t->shown_nid = 0;
-	t->settled = false;
+	t->news = false;
+	t->number_nid = 0;
 	t->subscribes = t->publishes = false;
 	if (id)
 		map_put(&c->topics_by_id, id, t);
+}
+
+/* Somebody is still to get the last value, or to say whether he takes it. */
+static bool is_behind(const struct topic *t)
+{
+	for (const struct topic_sub *s = t->subs; s; s = s->next)
+		if (t->own && (s->dirty || s->flying))
+			return true;
+	return false;
+}
+
+void topic_drained(struct core *c, struct topic *t)
+{
+	if (t->id && !t->subscribes && !t->publishes && !is_behind(t))
+		topic_name_anew(c, t, 0);
 }
 
 void topic_interest(struct core *c, const struct core_topic *now)
@@ -404,10 +429,12 @@ void topic_interest(struct core *c, const struct core_topic *now)
 	uint64_t old_id = t->id;
 	uint32_t old_pid = t->pid;
 
-	topic_name_anew(c, t, now->subscribes || now->publishes ? now->id : 0);
+	topic_name_anew(c, t, now->id);
 	t->subscribes = now->subscribes;
 	t->publishes = now->publishes;
 	t->pid = now->publishes ? now->pid : 0;
+	if (t->publishes)
+		t->number_nid = 0;
 	if (wanted && (!topic_wants(t) || t->id != old_id)) {
 		announce_one(c, t, old_id, F_DELETED);
 		pubs_drop(c, t, true);
@@ -418,6 +445,7 @@ void topic_interest(struct core *c, const struct core_topic *now)
 	if (published != t->publishes || old_pid != t->pid)
 		tell_presence(c, t);
 	topic_tell(c, t);
+	topic_drained(c, t);
 	topic_tidy(c, t);
 }
 
@@ -433,6 +461,7 @@ static void subs_drop_all(struct core *c)
 		struct topic *t = s->topic;
 
 		sub_drop(c, s);
+		topic_drained(c, t);
 		topic_tidy(c, t);
 	}
 	free(keys);
@@ -452,6 +481,7 @@ static void begin_again(struct core *c, bool alone)
 		struct topic *t = topic_by_id(c, keys[i]);
 
 		pubs_drop(c, t, alone);
+		t->number_nid = 0;
 		topic_tell(c, t);
 	}
 	free(keys);

@@ -229,6 +229,9 @@ static void carry_out(unsigned int i, const struct core_action *a, const struct 
 	case ACT_TOPIC_PUT:
 		topic_put(i, a->key, ev->msg->b);
 		break;
+	case ACT_TOPIC_DONE:
+		topic_done(i, a->key);
+		break;
 	case ACT_TOPIC_STATE:
 		topic_state(i, &a->topic_state);
 		break;

@@ -60,7 +60,7 @@ struct sim_page {
 
 /* A topic as a node has it: what shared memory would hold. */
 struct sim_topic {
-	uint64_t id; /* 0: nobody has it open */
+	uint64_t id; /* 0: nobody has it open, nor is its last value on its way */
 	bool sub, pub, rung;
 	uint64_t value, seen; /* the newest; the one that the core was told of */
 	struct core_topic_state state;
@@ -170,6 +170,7 @@ void topic_forget(unsigned int n); /* its agent dies */
 void topic_state(unsigned int n, const struct core_topic_state *state);
 uint64_t topic_get(unsigned int n, uint64_t id);
 void topic_put(unsigned int n, uint64_t id, uint64_t value);
+void topic_done(unsigned int n, uint64_t id);
 void topic_check_quiet(void);
 void topic_write_last(void);
 void topic_check_end(void);

@@ -96,7 +96,6 @@ uint64_t topic_get(unsigned int n, uint64_t id)
 		fail("node %u sends value %llu, which node %u wrote", n,
 		     (unsigned long long)s->value, writer[s->value] - 1);
 	s->rung = false;
-	s->seen = s->value;
 	return s->value;
 }
 
@@ -115,6 +114,15 @@ void topic_put(unsigned int n, uint64_t id, uint64_t value)
 	tracef("topic %u: node %u shows %llu of node %u", t, n, (unsigned long long)value, from);
 	last[n][t][from] = value;
 	s->value = s->seen = value;
+}
+
+void topic_done(unsigned int n, uint64_t id)
+{
+	unsigned int t;
+	struct sim_topic *s = topic_of(n, id, &t);
+
+	if (s && !s->sub && !s->pub)
+		s->id = 0;
 }
 
 /* --- programs --- */
@@ -141,8 +149,6 @@ static void interest(unsigned int n, unsigned int t, bool sub, bool pub)
 	topic.id = s->id;
 	snprintf(topic.name, sizeof(topic.name), "topic %u", t);
 	tracef("topic %u: node %u%s%s", t, n, sub ? " subscribes" : "", pub ? " publishes" : "");
-	if (!sub && !pub)
-		s->id = 0;
 	node_step(n, &ev, NULL);
 }
 
@@ -177,7 +183,8 @@ void topic_act(uint64_t arg)
 		return;
 	}
 	/* In steady schedules publishers stay, so that what they wrote last is what all show. */
-	interest(n, t, chance(60), (s->pub && sim.plan.steady) || chance(35));
+	if (s->id || chance(80))
+		interest(n, t, chance(60), (s->pub && sim.plan.steady) || chance(35));
 }
 
 void topic_forget(unsigned int n)
@@ -201,6 +208,8 @@ static void check_known(unsigned int n, unsigned int t)
 		subs += o->sub && !o->pub;
 		pubs += o->pub;
 	}
+	if (!s->sub && !s->pub)
+		fail("topic %u: node %u keeps it, and nobody waits for it", t, n);
 	if (s->state.remote != subs)
 		fail("topic %u: node %u knows of %u subscribers, there are %u", t, n,
 		     s->state.remote, subs);

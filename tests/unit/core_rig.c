@@ -192,6 +192,9 @@ static void carry_out(unsigned int i, const struct core_action *a, const struct 
 		n->values[a->key] = ev->msg->b;
 		n->puts++;
 		break;
+	case ACT_TOPIC_DONE:
+		n->done = a->key;
+		break;
 	case ACT_TOPIC_STATE:
 		n->topics[a->topic_state.id] = a->topic_state;
 		break;

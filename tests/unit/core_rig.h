@@ -29,6 +29,7 @@ struct rig_node {
 	uint64_t values[RIG_TOPICS]; /* of topics, by number */
 	struct core_topic_state topics[RIG_TOPICS];
 	unsigned int puts; /* values that came */
+	uint64_t done;	   /* the topic that ended last */
 };
 
 struct rig {

@@ -222,6 +222,44 @@ static void a_slow_node_is_sent_so_many_values_of_all_topics(void **state)
 		assert_int_equal(rig.nodes[1].values[id], id);
 }
 
+/* It had written it: it must be there, as on one host. */
+static void the_last_value_of_one_that_went_still_comes(void **state)
+{
+	struct core_msg ack = { .type = MSG_TOPIC_ACK, .src = 2, .epoch = 1, .key = A };
+
+	(void)state;
+	rig_topic(0, A, "a", false, true);
+	rig_topic(1, A, "a", true, false);
+	rig.mute = true;
+	for (uint64_t v = 1; v <= 9; v++)
+		rig_publish(0, A, v);
+	rig_topic(0, A, "a", false, false);
+	assert_int_equal(shown(1)->elsewhere, 0);
+	assert_int_equal(rig.nodes[0].done, 0);
+	rig.mute = false;
+	for (ack.a = 1; ack.a <= 2; ack.a++)
+		rig_say(1, 0, &ack, NULL);
+	assert_int_equal(rig.nodes[1].values[A], 9);
+	assert_int_equal(rig.nodes[0].done, A);
+}
+
+static void what_nobody_waits_for_ends_at_once(void **state)
+{
+	(void)state;
+	rig_topic(0, A, "a", false, true);
+	rig_publish(0, A, 1);
+	rig_topic(0, A, "a", false, false);
+	assert_int_equal(rig.nodes[0].done, A);
+	rig_topic(0, 2, "b", false, true);
+	rig_topic(1, 2, "b", true, false);
+	rig.mute = true;
+	rig_publish(0, 2, 1);
+	rig_topic(0, 2, "b", false, false);
+	assert_int_equal(rig.nodes[0].done, A);
+	rig_kill(1);
+	assert_int_equal(rig.nodes[0].done, 2);
+}
+
 /* --- messages that make no sense --- */
 
 static void nonsense_changes_nothing(void **state)
@@ -302,6 +340,8 @@ int main(void)
 		THREE(a_node_that_publishes_shows_its_own),
 		THREE(a_slow_subscriber_gets_the_newest_only),
 		THREE(a_slow_node_is_sent_so_many_values_of_all_topics),
+		THREE(the_last_value_of_one_that_went_still_comes),
+		THREE(what_nobody_waits_for_ends_at_once),
 		THREE(nonsense_changes_nothing),
 		THREE(one_number_has_one_name),
 		THREE(a_node_subscribes_to_so_many_topics),
