@@ -108,10 +108,18 @@ void class_out_orphans(dsm_heap_t *heap, struct class_journal *j)
 
 	for (uint32_t i = 0; i < n; i++) {
 		uint64_t off = out_at(j, i);
+		uint32_t word = off ? class_word(h, off / SEG_GRAIN) : 0;
 
-		if (!off || !is_nobodys(h, class_word(h, off / SEG_GRAIN)))
+		if (!off)
 			continue;
-		class_orphan_free(heap, j, off);
+		if (is_nobodys(h, word))
+			class_orphan_free(heap, j, off);
+		else if (class_kind(word) == CLASS_SPAN)
+			continue;
+		/*
+		 * Or its span has gone with its last block, that is this one, and a kill came then. Now, with
+		 * the lock, it is not yet anything else.
+		 */
 		out_clear(j, i);
 	}
 }

@@ -14,7 +14,7 @@ struct line {
 /* False: it is being written, or was never. */
 static bool entry_read(struct heap_log *log, uint64_t number, struct line *ret)
 {
-	const struct heap_log_entry *e = &log->entry[(number - 1) % HEAP_LOG_ENTRIES];
+	struct heap_log_entry *e = &log->entry[(number - 1) % HEAP_LOG_ENTRIES];
 
 	*ret = (struct line){ .number = atomic_load_explicit(&e->number, memory_order_acquire) };
 	ret->when_ns = e->when_ns;
@@ -23,9 +23,9 @@ static bool entry_read(struct heap_log *log, uint64_t number, struct line *ret)
 	ret->result = e->result;
 	ret->off = e->off;
 	ret->size = e->size;
-	atomic_thread_fence(memory_order_acquire);
+	/* ORDER: what was read before is not read after this, which changes nothing. */
 	return ret->number == number &&
-	       atomic_load_explicit(&e->number, memory_order_relaxed) == number;
+	       atomic_fetch_add_explicit(&e->number, 0, memory_order_acq_rel) == number;
 }
 
 static const char *event_name(int event)
