@@ -4,7 +4,7 @@
  * just where something is half-done. Afterwards the blocks given out are exactly those that
  * are named, each once.
  *
- *	test_heap_kill [KILLS [SEED]]
+ *	test_heap_kill [KILLS [SEED [host]]]	without a cluster
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -242,7 +242,12 @@ int main(int argc, char **argv)
 	if (argc > 2)
 		seed = strtoull(argv[2], NULL, 10);
 #ifndef __SANITIZE_THREAD__
-	failed += cmocka_run_group_tests_name("cluster", tests, open_cluster, heap_close_cluster);
+	/* As much as the nodes have. */
+	rig_size.max_size = 16u << 20;
+	if (argc < 4)
+		failed += cmocka_run_group_tests_name("cluster", tests, open_cluster,
+						      heap_close_cluster);
+	rig_size.max_size = 64u << 20;
 #endif
 	return failed + cmocka_run_group_tests_name("host", tests, open_host, heap_close_host);
 }
