@@ -163,9 +163,9 @@ class Node:
             raise Failure(f"no agent answers at {self}")
         return session.query(command)
 
-    def start_program(self, arguments):
+    def start_program(self, arguments, tool="puppet"):
         with open(self.log_path + ".program", "ab") as log:
-            child = spawn(self.enter + [os.path.join(BUILD, "puppet"), str(self.port),
+            child = spawn(self.enter + [os.path.join(BUILD, tool), str(self.port),
                                         *[str(a) for a in arguments]],
                           stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log,
                           env=self.environment)
@@ -177,9 +177,9 @@ class Node:
                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                          env=dict(self.environment, DSM_PORT=str(self.port))))
 
-    def program(self, *arguments, seconds=10):
+    def program(self, *arguments, seconds=10, tool="puppet"):
         """A program that has attached."""
-        program = self.start_program(arguments)
+        program = self.start_program(arguments, tool)
         self.programs.append(program)
         got = program.answer(seconds)
         if got[:1] != ["ok"]:

@@ -94,9 +94,9 @@ class Machine:
 class VmProgram(Program):
     """The puppet in a machine. Its first line says its process id."""
 
-    def __init__(self, node, arguments):
+    def __init__(self, node, arguments, tool):
         words = " ".join(str(a) for a in arguments)
-        shell = Shell(node.machine, f"echo $$; cd /tmp; exec puppet {node.port} {words} "
+        shell = Shell(node.machine, f"echo $$; cd /tmp; exec {tool} {node.port} {words} "
                                     f"2>>{node.base}.program")
         super().__init__(node, shell, shell.sock.fileno())
         self.pid = int(self.answer()[0])
@@ -152,8 +152,8 @@ class VmNode(Node):
             raise Failure(f"no agent answers '{command}' at {self}")
         return got
 
-    def start_program(self, arguments):
-        return VmProgram(self, arguments)
+    def start_program(self, arguments, tool="puppet"):
+        return VmProgram(self, arguments, tool)
 
     def launch(self, name, *arguments):
         words = " ".join([name, *arguments])
