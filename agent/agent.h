@@ -65,7 +65,7 @@ struct agent {
 	uint64_t last_us;	    /* time of the newest event stepped */
 	struct queued_event *queue; /* ring of queue_size, a power of two */
 	size_t queue_size, queue_head, queue_tail;
-	const char *msg_pages; /* page bytes of the message that is stepped, or the value */
+	const char *msg_pages;	    /* page bytes of the message that is stepped, or the value */
 	const struct core_msg *msg; /* that message */
 
 	struct revoke_retry *retries;

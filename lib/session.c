@@ -240,8 +240,7 @@ int session_ask_fd(struct session *s, struct client_req *req, int fd, struct cli
 int session_ask_text(struct session *s, struct client_req *req, const char *text,
 		     struct client_rep *rep, int *ret_fd)
 {
-	struct iovec iov[2] = { { req, sizeof(*req) },
-				{ (void *)(uintptr_t)text, strlen(text) } };
+	struct iovec iov[2] = { { req, sizeof(*req) }, { (void *)(uintptr_t)text, strlen(text) } };
 	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
 	ssize_t n;
 	int err;

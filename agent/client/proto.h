@@ -55,7 +55,8 @@ enum client_type {
 	 * another arg changes that.
 	 */
 	CLIENT_TOPIC_OPEN = 11,
-	CLIENT_TOPIC_CHANGED = 12, /* the session's topic has a newer value. No reply, but for an error */
+	CLIENT_TOPIC_CHANGED =
+		12, /* the session's topic has a newer value. No reply, but for an error */
 };
 
 enum hello_flags {
@@ -73,7 +74,8 @@ enum client_list {
 	LIST_LOCAL_PAGES = 1, /* struct client_page: pages held or homed here */
 	LIST_GLOBAL_PAGES =
 		2, /* struct client_extent: everything allocated that this node knows (asked of the master) */
-	LIST_REGIONS = 3, /* struct client_region: the named ones and "default"; key is not looked at */
+	LIST_REGIONS =
+		3, /* struct client_region: the named ones and "default"; key is not looked at */
 };
 
 struct client_req {

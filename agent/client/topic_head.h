@@ -21,7 +21,7 @@
 #define TOPIC_MAGIC	   0x31636970544d5344ull /* "DSMTpic1" */
 #define TOPIC_HEAD_BYTES   4096u		 /* the slots begin here */
 #define TOPIC_NAME_MAX	   64u			 /* with the final NUL */
-#define TOPIC_SIZE_MAX	   (256u << 10)		 /* most bytes of a value */
+#define TOPIC_SIZE_MAX	   262144u		 /* most bytes of a value */
 #define TOPICS_MAX	   4096u		 /* open on one node */
 #define TOPIC_SIZE_DEFAULT (64u << 10)		 /* where nobody says */
 
@@ -43,10 +43,10 @@ struct topic_head {
 	_Atomic uint32_t remote;     /* nodes that want values from here; 0: no need to ring */
 	_Atomic uint32_t publishers; /* on all nodes; where this one publishes, only it */
 	_Atomic uint32_t presence;   /* changes with each publisher that comes or goes; a futex */
-	_Atomic uint32_t node;	     /* of the publisher that came last and is still there; 0: none */
-	_Atomic uint32_t pid;	     /* of that one, as its own pid namespace numbers it */
-	_Atomic uint32_t holder;     /* client number of this node's publisher; 0: none */
-	_Atomic uint64_t refused;    /* values that came and did not fit in here */
+	_Atomic uint32_t node;	  /* of the publisher that came last and is still there; 0: none */
+	_Atomic uint32_t pid;	  /* of that one, as its own pid namespace numbers it */
+	_Atomic uint32_t holder;  /* client number of this node's publisher; 0: none */
+	_Atomic uint64_t refused; /* values that came and did not fit in here */
 	uint8_t reserved2[32];
 	/* The doorbell: set by the publisher that rings, cleared by the agent before it reads the value. */
 	_Atomic uint32_t rung;

@@ -111,8 +111,7 @@ void core_free(struct core *c)
 	}
 	member_clear(c);
 	extent_clear(c);
-	deferred_free(c->held);
-	deferred_free(c->early);
+	deferred_forget(c);
 	deferred_free(c->to_self);
 	deferred_free(c->pool_wait);
 	free(c->dropping);

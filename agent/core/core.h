@@ -77,10 +77,11 @@ enum core_event_type {
 
 /* A topic as this node's programs have it open. */
 struct core_topic {
-	uint64_t id;		    /* the shell's number for it, 1 to CORE_TOPIC_IDS - 1, never used twice */
+	uint64_t id; /* the shell's number for it, 1 to CORE_TOPIC_IDS - 1, never used twice */
 	char name[CORE_TOPIC_NAME]; /* NUL-padded, not empty; one id for a name at a time */
-	bool subscribes, publishes; /* neither: nobody has it open any more; ACT_TOPIC_DONE follows */
-	uint32_t pid;		    /* of the publisher */
+	bool subscribes,
+		publishes; /* neither: nobody has it open any more; ACT_TOPIC_DONE follows */
+	uint32_t pid;	   /* of the publisher */
 };
 
 enum client_op {
@@ -142,17 +143,17 @@ enum core_action_type {
 	ACT_INSTALL,  /* key, count, write, src: publish pages; faults on them are answered */
 	ACT_UPGRADE,  /* key, count: shared to modified; faults on them are answered */
 	ACT_REVOKE, /* key, count, how: enum revoke_how; answer EV_REVOKED for the same run, at once or later */
-	ACT_FAIL,	/* key, count, err: faults on them end in SIGBUS */
-	ACT_STASH_DROP, /* key, count: free the bytes kept by REVOKE_TAKE */
-	ACT_REPLY,	/* reply to a client */
-	ACT_REGION_ADD, /* region record: tell the pager */
-	ACT_REGION_DEL, /* region record */
-	ACT_STATE,	/* state: enum core_state: changed */
-	ACT_IDENTITY,	/* cluster id, nid, epoch changed: have the pager keep it */
-	ACT_LOG,	/* level, text */
-	ACT_TOPIC_PUT,	/* key: topic: make the bytes of this step's message its value */
+	ACT_FAIL,	 /* key, count, err: faults on them end in SIGBUS */
+	ACT_STASH_DROP,	 /* key, count: free the bytes kept by REVOKE_TAKE */
+	ACT_REPLY,	 /* reply to a client */
+	ACT_REGION_ADD,	 /* region record: tell the pager */
+	ACT_REGION_DEL,	 /* region record */
+	ACT_STATE,	 /* state: enum core_state: changed */
+	ACT_IDENTITY,	 /* cluster id, nid, epoch changed: have the pager keep it */
+	ACT_LOG,	 /* level, text */
+	ACT_TOPIC_PUT,	 /* key: topic: make the bytes of this step's message its value */
 	ACT_TOPIC_STATE, /* topic_state: of its topic: changed */
-	ACT_TOPIC_DONE,	 /* key: topic that nobody has open: its last value is not needed any more, the id is forgotten */
+	ACT_TOPIC_DONE, /* key: topic that nobody has open: its last value is not needed any more, the id is forgotten */
 };
 
 enum data_src {

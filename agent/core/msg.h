@@ -16,13 +16,13 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define CORE_MSG_RECS  512 /* records in one message */
-#define CORE_MSG_PAGES 64  /* pages in one run with data */
-#define CORE_NODES_MAX 256 /* members of one view */
-#define CORE_NAME_MAX  32  /* names of clusters, regions: with the final NUL */
-#define CORE_TOPIC_NAME	 64	    /* names of topics, likewise */
-#define CORE_TOPIC_BYTES (256u << 10) /* most bytes of a topic's value */
-#define CORE_TOPIC_IDS	 (1ull << 48) /* numbers of topics are below */
+#define CORE_MSG_RECS	    512		 /* records in one message */
+#define CORE_MSG_PAGES	    64		 /* pages in one run with data */
+#define CORE_NODES_MAX	    256		 /* members of one view */
+#define CORE_NAME_MAX	    32		 /* names of clusters, regions: with the final NUL */
+#define CORE_TOPIC_NAME	    64		 /* names of topics, likewise */
+#define CORE_TOPIC_BYTES    (256u << 10) /* most bytes of a topic's value */
+#define CORE_TOPIC_IDS	    (1ull << 48) /* numbers of topics are below */
 #define CORE_TOPIC_VERSIONS (1ull << 62) /* and versions of their values */
 
 /*
@@ -138,10 +138,12 @@ enum core_msg_type {
 	 */
 	MSG_TOPIC_SUBSCRIBE =
 		100, /* records: topics; F_DELETED: no more; F_RESTORED: a newcomer, tell it yours */
-	MSG_TOPIC_PUBLISHERS = 101, /* records: presences: who publishes here, of what you subscribe to */
+	MSG_TOPIC_PUBLISHERS =
+		101, /* records: presences: who publishes here, of what you subscribe to */
 	MSG_TOPIC_VALUE =
 		102, /* a: version, b: the publisher's number of it, arg: length; bytes; F_ZERO: there are none to be had */
-	MSG_TOPIC_ACK = 103, /* a: version that came, b: newest known here; F_REFUSED: it was not taken */
+	MSG_TOPIC_ACK =
+		103, /* a: version that came, b: newest known here; F_REFUSED: it was not taken */
 
 	MSG_TYPES,
 };

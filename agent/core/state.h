@@ -296,11 +296,12 @@ struct topic {
 	uint64_t own;	    /* of the value that this node offers, 0: none */
 	uint32_t pid;
 	uint32_t presence;
-	uint32_t remote; /* subs */
+	uint32_t remote;    /* subs */
 	uint16_t shown_nid; /* who published that */
 	bool subscribes, publishes;
 	bool news; /* own: some subscriber has not said yet what he thinks of it */
-	uint16_t number_nid; /* who sent the value that is shown, with which number; 0: another begins */
+	uint16_t
+		number_nid; /* who sent the value that is shown, with which number; 0: another begins */
 	uint64_t number;
 	char name[CORE_TOPIC_NAME];
 	struct topic_sub *subs;

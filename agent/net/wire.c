@@ -38,8 +38,8 @@ static size_t wire_value(const struct core_msg *m)
 
 size_t wire_body_size(const struct core_msg *m)
 {
-	return sizeof(*m) + m->nrecs * core_msg_rec_size(m->type) +
-	       wire_pages(m) * WIRE_PAGE_SIZE + wire_value(m);
+	return sizeof(*m) + m->nrecs * core_msg_rec_size(m->type) + wire_pages(m) * WIRE_PAGE_SIZE +
+	       wire_value(m);
 }
 
 void wire_seal(struct wire_header *ret, const struct core_msg *m, uint64_t seq)
@@ -181,13 +181,14 @@ static bool topic_ok(const struct rec_topic *r)
 	for (const char *p = r->name; p < r->name + sizeof(r->name) && *p; p++)
 		if ((unsigned char)*p < ' ')
 			return false;
-	return r->id && r->id < CORE_TOPIC_IDS && version_ok(r->version) && *r->name && field_ok(r->name, sizeof(r->name)) &&
-	       !memcmp(r->reserved, zero, sizeof(zero));
+	return r->id && r->id < CORE_TOPIC_IDS && version_ok(r->version) && *r->name &&
+	       field_ok(r->name, sizeof(r->name)) && !memcmp(r->reserved, zero, sizeof(zero));
 }
 
 static bool presence_ok(const struct rec_presence *r)
 {
-	return r->id && r->id < CORE_TOPIC_IDS && version_ok(r->version) && !(r->flags & ~PRESENCE_PUBLISHES) && !r->reserved;
+	return r->id && r->id < CORE_TOPIC_IDS && version_ok(r->version) &&
+	       !(r->flags & ~PRESENCE_PUBLISHES) && !r->reserved;
 }
 
 static bool rec_ok(enum wire_rec kind, const void *rec)

@@ -51,7 +51,7 @@ static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are sent as th
 
 #define WIRE_BODY_MIN (sizeof(struct core_msg))
 /* No type carries records, and pages or a value; a full run of pages is the largest body, like a full value. */
-#define WIRE_BODY_MAX  (sizeof(struct core_msg) + (size_t)CORE_MSG_PAGES * WIRE_PAGE_SIZE)
+#define WIRE_BODY_MAX (sizeof(struct core_msg) + (size_t)CORE_MSG_PAGES * WIRE_PAGE_SIZE)
 static_assert(CORE_TOPIC_BYTES <= CORE_MSG_PAGES * WIRE_PAGE_SIZE, "the largest body");
 #define WIRE_FRAME_MAX (sizeof(struct wire_header) + WIRE_BODY_MAX)
 #define WIRE_DGRAM_MAX                                                                             \

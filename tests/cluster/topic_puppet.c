@@ -145,10 +145,14 @@ static const struct command {
 	int words; /* that must follow */
 	void (*run)(char **w);
 } commands[] = {
-	{ "open", 3, do_open },		    { "role", 1, do_role },
-	{ "publish", 1, do_publish },	    { "flood", 3, do_flood },
-	{ "read", 0, do_read },		    { "await", 1, do_await },
-	{ "publishers", 0, do_publishers }, { "presence", 0, do_presence },
+	{ "open", 3, do_open },
+	{ "role", 1, do_role },
+	{ "publish", 1, do_publish },
+	{ "flood", 3, do_flood },
+	{ "read", 0, do_read },
+	{ "await", 1, do_await },
+	{ "publishers", 0, do_publishers },
+	{ "presence", 0, do_presence },
 	{ "lost", 0, do_lost },
 };
 

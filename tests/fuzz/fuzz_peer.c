@@ -89,10 +89,9 @@ static void join(void)
 static void open_topics(void)
 {
 	for (uint32_t role = TOPIC_SUBSCRIBE; role <= TOPIC_PUBLISH; role++) {
-		struct client_req req = { .type = CLIENT_TOPIC_OPEN,
-					  .arg = role,
-					  .count = 64,
-					  .length = 8 };
+		struct client_req req = {
+			.type = CLIENT_TOPIC_OPEN, .arg = role, .count = 64, .length = 8
+		};
 		char name[] = "fuzzed 0";
 		int s = rig_session(0, HELLO_PROGRAM, NULL);
 		struct client_rep rep;

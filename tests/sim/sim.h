@@ -77,7 +77,7 @@ struct node {
 	uint32_t slots[LOCKS]; /* slot + 1, as programs learned it */
 	struct prog progs[PROGS];
 	uint32_t next_client;
-	uint32_t state; /* enum core_state */
+	uint32_t state;	       /* enum core_state */
 	uint64_t kept_cluster; /* what the module keeps for the next agent */
 	uint16_t kept_nid;
 	link_id next_accept;
@@ -165,7 +165,7 @@ bool prog_waits(const struct prog *g);
 
 /* topic.c */
 void topic_reset(void);
-void topic_act(uint64_t arg); /* a program somewhere does something */
+void topic_act(uint64_t arg);	   /* a program somewhere does something */
 void topic_forget(unsigned int n); /* its agent dies */
 void topic_state(unsigned int n, const struct core_topic_state *state);
 uint64_t topic_get(unsigned int n, uint64_t id);

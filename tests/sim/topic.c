@@ -274,9 +274,9 @@ void topic_check_end(void)
 			if (!sim.nodes[i].up || !s->id || !s->sub || s->pub)
 				continue;
 			if (s->value != final[t])
-				fail("topic %u: node %u ends with %llu, the last value was %llu",
-				     t, i, (unsigned long long)s->value,
-				     (unsigned long long)final[t]);
+				fail("topic %u: node %u ends with %llu, the last value was %llu", t,
+				     i, (unsigned long long)s->value,
+				     (unsigned long long) final[t]);
 		}
 	topic_check_quiet();
 }

@@ -9,9 +9,9 @@
 #include "agent/core/core.h"
 #include "agent/core/lock_word.h"
 
-#define RIG_NODES 3
-#define RIG_PAGES 64
-#define RIG_WORDS 8
+#define RIG_NODES  3
+#define RIG_PAGES  64
+#define RIG_WORDS  8
 #define RIG_TOPICS 4100 /* numbers that topics may have */
 
 struct rig_node {
@@ -25,7 +25,7 @@ struct rig_node {
 	unsigned int logs;
 	char log[256]; /* the last line */
 	uint32_t state;
-	bool cut; /* hears and says nothing */
+	bool cut;		     /* hears and says nothing */
 	uint64_t values[RIG_TOPICS]; /* of topics, by number */
 	struct core_topic_state topics[RIG_TOPICS];
 	unsigned int puts; /* values that came */
@@ -36,7 +36,7 @@ struct rig {
 	struct rig_node nodes[RIG_NODES];
 	uint64_t now;
 	unsigned int sent[MSG_TYPES]; /* messages by type */
-	bool mute; /* acknowledgements of values are lost on their way */
+	bool mute;		      /* acknowledgements of values are lost on their way */
 };
 
 extern struct rig rig;

@@ -71,9 +71,9 @@ static struct end opened(unsigned int agent, const char *name, uint64_t size, ui
 	e.bytes = rep.val[2];
 	e.head = mmap(NULL, e.bytes, PROT_READ | PROT_WRITE, MAP_SHARED, e.fd, 0);
 	assert_ptr_not_equal(e.head, MAP_FAILED);
-	assert_int_equal(slots_open((char *)e.head + TOPIC_HEAD_BYTES, e.bytes - TOPIC_HEAD_BYTES,
-				    &e.slots),
-			 0);
+	assert_int_equal(
+		slots_open((char *)e.head + TOPIC_HEAD_BYTES, e.bytes - TOPIC_HEAD_BYTES, &e.slots),
+		0);
 	assert_int_equal(rep.val[1], e.slots.size);
 	return e;
 }

@@ -202,7 +202,7 @@ static void a_value_wakes_who_sleeps_for_it(void **state)
 
 /* --- fast writers, long values --- */
 
-#define LONG  (128u << 10)
+#define LONG (128u << 10)
 #define MANY 2000u
 
 static void *write_many(void *arg)
