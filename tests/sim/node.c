@@ -227,6 +227,8 @@ static void carry_out(unsigned int i, const struct core_action *a, const struct 
 		tracef("node %u: %s", i, a->text);
 		break;
 	case ACT_TOPIC_PUT:
+		if (!ev->msg)
+			fail("node %u is told to show a value that did not come", i);
 		topic_put(i, a->key, ev->msg->b);
 		break;
 	case ACT_TOPIC_DONE:

@@ -22,6 +22,10 @@ static struct core_msg good(uint16_t type)
 		m.key = PAGE_KEY(1, 77);
 		m.count = 2;
 	}
+	if (type == MSG_TOPIC_VALUE || type == MSG_TOPIC_ACK) {
+		m.key = 7;
+		m.a = 1;
+	}
 	return m;
 }
 
@@ -179,6 +183,60 @@ static void other_records_are_checked_too(void **state)
 	assert_refused(&m, &lock, "record 0");
 }
 
+static void records_of_topics_are_checked(void **state)
+{
+	struct rec_topic topic = { .id = 1, .name = "speed" };
+	struct rec_presence presence = { .id = 1, .flags = PRESENCE_PUBLISHES };
+	struct core_msg m = good(MSG_TOPIC_SUBSCRIBE);
+
+	(void)state;
+	m.nrecs = 1;
+	assert_true(passes(&m, &topic));
+	topic.id = CORE_TOPIC_IDS;
+	assert_refused(&m, &topic, "record 0");
+	topic = (struct rec_topic){ .id = 1, .name = "a\tb" };
+	assert_refused(&m, &topic, "record 0");
+	topic.name[0] = '\0'; /* and something after the end */
+	assert_refused(&m, &topic, "record 0");
+	memset(topic.name, 'x', sizeof(topic.name));
+	assert_refused(&m, &topic, "record 0");
+	topic = (struct rec_topic){ .id = 1, .name = "a", .version = CORE_TOPIC_VERSIONS };
+	assert_refused(&m, &topic, "record 0");
+	m.type = MSG_TOPIC_PUBLISHERS;
+	assert_true(passes(&m, &presence));
+	presence.flags = 2;
+	assert_refused(&m, &presence, "record 0");
+	presence = (struct rec_presence){ .id = 0 };
+	assert_refused(&m, &presence, "record 0");
+}
+
+static void values_are_bounded(void **state)
+{
+	struct core_msg m = good(MSG_TOPIC_VALUE);
+
+	(void)state;
+	m.arg = 13;
+	assert_int_equal(wire_body_size(&m), 96 + 16);
+	m.arg = CORE_TOPIC_BYTES;
+	assert_true(passes(&m, NULL));
+	m.arg++;
+	assert_refused(&m, NULL, "bytes");
+	m = good(MSG_TOPIC_VALUE);
+	m.key = 0;
+	assert_refused(&m, NULL, "topic 0");
+	m = good(MSG_TOPIC_VALUE);
+	m.a = CORE_TOPIC_VERSIONS;
+	assert_refused(&m, NULL, "version");
+	m = good(MSG_TOPIC_VALUE);
+	m.flags = F_ZERO;
+	assert_true(passes(&m, NULL));
+	m.arg = 8; /* none to be had, and yet some */
+	assert_refused(&m, NULL, "bytes");
+	m = good(MSG_TOPIC_ACK);
+	m.b = CORE_TOPIC_VERSIONS;
+	assert_refused(&m, NULL, "version");
+}
+
 static void headers_are_checked_before_the_body_is_read(void **state)
 {
 	struct core_msg m = good(MSG_PAGE_DATA);
@@ -281,6 +339,8 @@ int main(void)
 		cmocka_unit_test(names_end_in_their_field),
 		cmocka_unit_test(records_are_bounded_and_checked),
 		cmocka_unit_test(other_records_are_checked_too),
+		cmocka_unit_test(records_of_topics_are_checked),
+		cmocka_unit_test(values_are_bounded),
 		cmocka_unit_test(headers_are_checked_before_the_body_is_read),
 		cmocka_unit_test(frames_come_in_order_and_once),
 		cmocka_unit_test(header_and_message_say_the_same),
