@@ -173,6 +173,7 @@ struct map_journal {
 	_Atomic uint64_t fresh;	     /* entry being made: the heap's word */
 	_Atomic uint64_t trash;	     /* entry being freed: the heap's word */
 	_Atomic uint64_t trash_list; /* entries to be freed */
+	_Atomic uint64_t spares;     /* the same, but better used for new ones */
 	_Atomic uint64_t map;	     /* offset of its header */
 	_Atomic uint32_t op;	     /* enum map_op */
 	_Atomic uint32_t stripe;     /* locked last, or about to be */
@@ -181,6 +182,7 @@ struct map_journal {
 	uint64_t word, value;
 	uint64_t version, count, ttl, fresh_list;
 	uint32_t fresh_count, over_index, over;
+	uint32_t spare_count;	/* of spares: a hint */
 	_Atomic uint32_t depth; /* of reading sections begun by the program */
 };
 static_assert(sizeof(struct map_journal) <= sizeof(((struct seg_slot *)0)->map_area), "layout");

@@ -8,6 +8,7 @@
  *	write.c		set, delete and the like: all are one decision under a stripe's lock
  *	commit.h	how a change is made in one step, and made complete after a kill
  *	retire.c	what readers may still look at: grace passes
+ *	spare.c		old entries' blocks, used again without asking the heap
  *	sweep.c		what has expired, taken out by writers on their way
  *	grow.c		the table that follows a full one
  *	move.c		buckets from one table to the next
@@ -34,6 +35,7 @@ struct dsm_map {
 	struct map_growth *growth;
 	uint8_t *stripes;
 	uint32_t stripe_shift, root;
+	bool spares; /* old blocks may be used again as they are */
 	uint64_t hash_key[2];
 	_Atomic uint64_t limit; /* bytes of the segment as seen last: it only grows */
 	_Atomic uint32_t busy;	/* locks that somebody had when they were tried */
@@ -125,8 +127,10 @@ void map_writer_leave(struct map_writer *w);
 
 /* With the stripe locked: take what no reader sees any more, and set aside what was retired. */
 void map_retire_turn(struct map_writer *w);
-/* Free what map_retire_turn() took. */
-void map_trash_empty(struct dsm_map *m, struct map_journal *j);
+/* spare.c: see to what map_retire_turn() took: kept for new entries (@keep), or freed. */
+void map_trash_empty(struct dsm_map *m, struct map_journal *j, bool keep);
+/* A block of @size bytes at least from what was kept, as the journal's fresh one. False: none fits. */
+bool map_spare_take(struct dsm_map *m, struct map_journal *j, uint64_t size);
 /* For work that somebody else may do as well. -EBUSY; who died with it is found out after a while. No lock may be held. */
 int map_trylock(struct dsm_map *m, struct seg_lock *lock);
 /* Begin a grace pass, or look whether the one that runs is done. No lock may be held. */

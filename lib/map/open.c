@@ -75,6 +75,8 @@ static int handle(dsm_segment_t *seg, uint64_t off, uint32_t root, dsm_map_t **r
 		free(m);
 		return err;
 	}
+	/* Guards know the size that was asked for, and poison tells of what was freed. */
+	m->spares = !dsm_heap_flags(m->heap);
 	*ret = m;
 	return 0;
 }

@@ -41,10 +41,9 @@ static int damaged_at(const void *key, size_t key_size)
 }
 
 /* In a section. 0, -ENOENT, -EBADMSG. */
-static inline int look_up(struct dsm_map *m, const void *key, size_t key_size,
+static inline int look_up(struct dsm_map *m, uint64_t hash, const void *key, size_t key_size,
 			  struct map_found *ret)
 {
-	uint64_t hash = siphash13(m->hash_key, key, key_size);
 	uint64_t table = atomic_load_explicit(&m->header->table, memory_order_acquire);
 
 	for (uint32_t hops = 0; hops <= TABLE_LOG_MAX; hops++) {
@@ -79,12 +78,15 @@ ssize_t dsm_map_get(dsm_map_t *map, const void *key, size_t key_size, void *buff
 	struct seg_slot *self = seg_self(map->seg);
 	struct map_found f;
 	ssize_t result;
+	uint64_t hash;
 	bool entered;
 
 	if (unlikely(!self))
 		return -EUSERS;
+	hash = siphash13(map->hash_key, key, key_size);
+	map_fetch(map, hash);
 	entered = section_enter(self);
-	result = look_up(map, key, key_size, &f);
+	result = look_up(map, hash, key, key_size, &f);
 	if (likely(!result)) {
 		bytes_copy(buffer, found_value(&f), f.value_size < size ? f.value_size : size);
 		if (ret_version)
@@ -129,7 +131,7 @@ void dsm_map_read_end(dsm_map_t *map)
 int dsm_map_find(dsm_map_t *map, const void *key, size_t key_size, struct dsm_map_entry *ret)
 {
 	struct map_found f;
-	int err = look_up(map, key, key_size, &f);
+	int err = look_up(map, map_hash(map, key, key_size), key, key_size, &f);
 
 	if (err)
 		return err;

@@ -86,18 +86,20 @@ static bool holds(const struct seg_slot *dead, struct seg_lock *lock)
 static void blocks_mend(dsm_segment_t *seg, struct map_journal *j)
 {
 	struct dsm_map m = { .seg = seg, .heap = heap_of(seg) };
-	uint64_t trash = atomic_load(&j->trash);
+	uint64_t trash = atomic_load(&j->trash), fresh = atomic_load(&j->fresh);
 
 	if (!m.heap)
 		return;
+	if (fresh && fresh == atomic_load(&j->spares))
+		atomic_store(&j->fresh, 0);
 	if (atomic_load(&j->fresh) && dsm_heap_free_from(m.heap, plain_word(&j->fresh)))
 		atomic_store(&j->fresh, 0);
-	/* Both name it: it is in the list still. */
-	if (trash && trash == atomic_load(&j->trash_list))
+	/* Two names of a block: it is in the list still, or already. */
+	if (trash && (trash == atomic_load(&j->trash_list) || trash == atomic_load(&j->spares)))
 		atomic_store(&j->trash, 0);
 	if (atomic_load(&j->trash) && dsm_heap_free_from(m.heap, plain_word(&j->trash)))
 		atomic_store(&j->trash, 0);
-	map_trash_empty(&m, j);
+	map_trash_empty(&m, j, false);
 }
 
 void map_recover(dsm_segment_t *seg, struct seg_slot *dead)

@@ -3,7 +3,7 @@
  * What was taken out of the map stays as it is until no reader can look at it any more.
  *
  * A stripe lists what it retired lately. When that is enough it sets the list aside until the
- * next grace pass is done, and then frees it. A pass lists the slots that are in a section
+ * next grace pass is done, and then gives it up: see spare.c. A pass lists the slots that are in a section
  * at its begin, and is done when each of them has changed.
  */
 #include <poll.h>
@@ -45,25 +45,6 @@ void map_retire_turn(struct map_writer *w)
 	atomic_store_explicit(&s->fresh_count, 0, memory_order_relaxed);
 due:
 	w->retire_due = true;
-}
-
-void map_trash_empty(struct dsm_map *m, struct map_journal *j)
-{
-	uint64_t off;
-
-	while ((off = atomic_load_explicit(&j->trash_list, memory_order_relaxed))) {
-		const struct map_entry *e = seg_checked(m->seg, off, sizeof(*e), 8);
-
-		if (!e) {
-			atomic_store_explicit(&j->trash_list, 0, memory_order_relaxed);
-			return;
-		}
-		/* One in both is in the list only. */
-		atomic_store_explicit(&j->trash, off, memory_order_release);
-		atomic_store_explicit(&j->trash_list, e->retire_next, memory_order_release);
-		if (dsm_heap_free_from(m->heap, plain_word(&j->trash)))
-			atomic_store_explicit(&j->trash, 0, memory_order_release);
-	}
 }
 
 /* ------------------------------------------------------------ grace passes */
@@ -182,7 +163,7 @@ static int stripe_flush(struct dsm_map *m, struct seg_slot *self, uint32_t i, ui
 		empty = !atomic_load_explicit(&w.stripe->wait_list, memory_order_relaxed) &&
 			!atomic_load_explicit(&w.stripe->fresh_list, memory_order_relaxed);
 		map_writer_leave(&w);
-		map_trash_empty(m, w.journal);
+		map_trash_empty(m, w.journal, false);
 		if (empty)
 			return 0;
 		map_grace_step(m);

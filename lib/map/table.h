@@ -115,12 +115,46 @@ static inline uint32_t bucket_match(const struct map_bucket *b, uint64_t hash)
 {
 	uint32_t mask = 0;
 
+#pragma GCC unroll 7
 	for (uint32_t i = 0; i < MAP_SLOTS; i++) {
 		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
 
 		mask |= (uint32_t)(!((word ^ hash) >> SLOT_TAG_BITS)) << i;
 	}
 	return mask;
+}
+
+#ifdef __SANITIZE_THREAD__
+#define MAP_UNDER_TSAN true
+#else
+#define MAP_UNDER_TSAN false
+#endif
+
+/*
+ * Have the bucket of @hash, and the entry that is likely to be meant, on their way from memory before they are
+ * needed: while a new entry is made, and while the processor waits for a section to begin.
+ * The table may be retired meanwhile; on a host that does no harm, as its memory stays mapped.
+ */
+static inline void map_fetch(struct dsm_map *m, uint64_t hash)
+{
+	uint64_t table = atomic_load_explicit(&m->header->table, memory_order_relaxed);
+	const struct map_bucket *b;
+	const uint8_t *entry;
+	uint32_t i;
+
+	if (unlikely(!table_good(m, table)))
+		return;
+	b = table_bucket_of(m, table, hash);
+	if (m->seg->cluster || MAP_UNDER_TSAN) {
+		__builtin_prefetch(b);
+		return;
+	}
+	i = (uint32_t)__builtin_ctz(bucket_match(b, hash) | 1u << (MAP_SLOTS - 1));
+	entry = m->seg->base +
+		(atomic_load_explicit(&b->slot[i], memory_order_relaxed) & SLOT_OFF_MASK);
+	__builtin_prefetch(entry);
+	__builtin_prefetch(entry + 64);
+	__builtin_prefetch(entry + 128);
 }
 
 /* 0 with @ret, which has no entry when there is none; -EBADMSG. */

@@ -84,7 +84,7 @@ void map_writer_end(struct map_writer *w)
 	if (w->changed)
 		map_watch_notify(m, w->index);
 	if (atomic_load_explicit(&w->journal->trash_list, memory_order_relaxed))
-		map_trash_empty(m, w->journal);
+		map_trash_empty(m, w->journal, true);
 	if (unlikely(w->retire_due)) {
 		map_grace_step(m);
 		map_grow_reap(m);
@@ -106,9 +106,11 @@ static int entry_make(struct dsm_map *m, struct map_journal *j, const struct map
 
 	if (c->key_size > UINT32_MAX || c->value_size > UINT32_MAX)
 		return seg_error(-EINVAL, "keys and values of a map are smaller than 4 GiB");
-	err = dsm_heap_alloc_to(m->heap, value_at + c->value_size, plain_word(&j->fresh));
-	if (unlikely(err))
-		return err == -ENOMEM ? -ENOSPC : err;
+	if (!map_spare_take(m, j, value_at + c->value_size)) {
+		err = dsm_heap_alloc_to(m->heap, value_at + c->value_size, plain_word(&j->fresh));
+		if (unlikely(err))
+			return err == -ENOMEM ? -ENOSPC : err;
+	}
 	e = seg_at(m->seg, atomic_load_explicit(&j->fresh, memory_order_relaxed));
 	e->hash = hash;
 	e->expires_ns = c->expires_ns;
@@ -281,18 +283,15 @@ static int change_made(struct dsm_map *m, struct seg_slot *self, struct map_chan
 int map_change(struct dsm_map *m, struct map_change *c)
 {
 	struct seg_slot *self = seg_self(m->seg);
-	uint64_t hash, table;
 	struct map_journal *j;
+	uint64_t hash;
 	int err = 0;
 
 	if (unlikely(!self))
 		return -EUSERS;
 	j = map_journal(self);
 	hash = siphash13(m->hash_key, c->key, c->key_size);
-	table = atomic_load_explicit(&m->header->table, memory_order_relaxed);
-	/* Comes from memory while the entry is made. */
-	if (table_good(m, table))
-		__builtin_prefetch(table_bucket_of(m, table, hash), 1);
+	map_fetch(m, hash);
 	if (c->want < MAP_DELETE)
 		err = entry_make(m, j, c, hash);
 	if (likely(!err))

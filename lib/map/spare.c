@@ -1,0 +1,89 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Blocks of old entries that no reader looks at any more. A map whose values change all the
+ * time needs a block of the same size again soon: so a few are kept for the thread's next entries, in a list of
+ * its journal, and the heap is not asked twice.
+ */
+#include "lib/map/table.h"
+
+#define SPARES	       32u
+#define SPARE_SIZE_MAX 1024u
+
+static uint64_t block_size(const struct map_entry *e)
+{
+	return entry_value_at(e->key_size) + e->value_size;
+}
+
+static struct map_entry *block_at(struct dsm_map *m, uint64_t off)
+{
+	return seg_checked(m->seg, off, sizeof(struct map_entry), 8);
+}
+
+/* The first of a list is on its way: in both the list and @j->trash it counts as in the list. */
+static struct map_entry *pop(struct dsm_map *m, struct map_journal *j, _Atomic uint64_t *list)
+{
+	uint64_t off = atomic_load_explicit(list, memory_order_relaxed);
+	struct map_entry *e = off ? block_at(m, off) : NULL;
+
+	if (!e) {
+		atomic_store_explicit(list, 0, memory_order_relaxed);
+		return NULL;
+	}
+	atomic_store_explicit(&j->trash, off, memory_order_release);
+	atomic_store_explicit(list, e->retire_next, memory_order_release);
+	return e;
+}
+
+static void release(struct dsm_map *m, struct map_journal *j)
+{
+	if (dsm_heap_free_from(m->heap, plain_word(&j->trash)))
+		atomic_store_explicit(&j->trash, 0, memory_order_release);
+}
+
+static void keep_one(struct map_journal *j, struct map_entry *e)
+{
+	e->retire_next = atomic_load_explicit(&j->spares, memory_order_relaxed);
+	atomic_store_explicit(&j->spares, atomic_load_explicit(&j->trash, memory_order_relaxed),
+			      memory_order_release);
+	atomic_store_explicit(&j->trash, 0, memory_order_release);
+	j->spare_count++;
+}
+
+void map_trash_empty(struct dsm_map *m, struct map_journal *j, bool keep)
+{
+	struct map_entry *e;
+
+	while ((e = pop(m, j, &j->trash_list))) {
+		if (keep && m->spares && j->spare_count < SPARES && block_size(e) <= SPARE_SIZE_MAX)
+			keep_one(j, e);
+		else
+			release(m, j);
+	}
+	if (keep)
+		return;
+	while (pop(m, j, &j->spares))
+		release(m, j);
+	j->spare_count = 0;
+}
+
+bool map_spare_take(struct dsm_map *m, struct map_journal *j, uint64_t size)
+{
+	uint64_t off = atomic_load_explicit(&j->spares, memory_order_relaxed), has;
+	const struct map_entry *e;
+
+	if (!off)
+		return false;
+	e = seg_at(m->seg, off);
+	has = block_size(e);
+	j->spare_count--;
+	if (has < size || has - size > has / 4) {
+		/* Others may fit, later. */
+		if (pop(m, j, &j->spares))
+			release(m, j);
+		return false;
+	}
+	/* In both it counts as in the list. */
+	atomic_store_explicit(&j->fresh, off, memory_order_release);
+	atomic_store_explicit(&j->spares, e->retire_next, memory_order_release);
+	return true;
+}

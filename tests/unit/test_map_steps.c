@@ -1,0 +1,261 @@
+// SPDX-License-Identifier: MIT
+/*
+ * One operation on a map, killed after each of its instructions in turn: the child is
+ * stepped by its parent, which then cleans up after it and looks at what is left.
+ *
+ *	test_map_steps [MOST]	kills for each operation, spread evenly; 0: at every instruction
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <dsm/heap_report.h>
+
+#include "lib/map/table.h"
+#include "tests/unit/map_rig.h"
+#include "tests/unit/segment_rig.h"
+
+#define STEPS_MAX 200000
+
+static long most = 25;
+static char uri[128];
+static dsm_segment_t *seg;
+static dsm_map_t *map;
+
+/* One operation: what is there before, what is done, and what may be there after a kill. */
+struct operation {
+	const char *name;
+	void (*before)(void);
+	int (*run)(void);
+	const char *old, *new; /* NULL: absent */
+};
+
+static uint64_t table_now(void)
+{
+	return atomic_load(&map->header->table);
+}
+
+static bool growing(void)
+{
+	return atomic_load(&table_head(map, table_now())->next);
+}
+
+static void nothing_there(void)
+{
+}
+
+static void one_there(void)
+{
+	assert_int_equal(put(map, "key", "old"), 0);
+}
+
+static int set_it(void)
+{
+	return put(map, "key", "new");
+}
+
+static int delete_it(void)
+{
+	return dsm_map_delete(map, "key", 3);
+}
+
+/* Its stripe sets aside what it retired, and frees it. */
+static int set_often(void)
+{
+	for (int i = 0; i < 12; i++)
+		if (put(map, "key", "new"))
+			return 1;
+	return 0;
+}
+
+/* One less than its stripe sets aside. */
+static void much_retired(void)
+{
+	const struct map_stripe *s;
+
+	one_there();
+	s = map_stripe(map, map_stripe_of(map_hash(map, "key", 3)));
+	while (atomic_load(&s->fresh_count) < 12)
+		assert_int_equal(put(map, "key", "old"), 0);
+}
+
+static void many_there(void)
+{
+	char key[16];
+
+	one_there();
+	for (int i = 0; i < 600; i++) {
+		snprintf(key, sizeof(key), "fill%d", i);
+		assert_int_equal(put(map, key, "x"), 0);
+	}
+	assert_false(growing());
+}
+
+static int grow(void)
+{
+	return map_grow_start(map, table_now());
+}
+
+static void growth_begun(void)
+{
+	many_there();
+	assert_int_equal(grow(), 0);
+	assert_true(growing());
+}
+
+/* All stripes have moved; what is left is to replace the table. */
+static void growth_all_moved(void)
+{
+	struct map_writer w;
+
+	growth_begun();
+	for (uint32_t i = 0; i < MAP_STRIPES; i++) {
+		assert_int_equal(map_writer_begin(&w, map, seg_self(seg), i), 0);
+		assert_int_equal(map_move_some(&w, UINT32_MAX), 1);
+		map_writer_leave(&w);
+	}
+	atomic_store(&map->growth->helped, MAP_STRIPES);
+}
+
+static int finish(void)
+{
+	map_grow_help(map);
+	return growing();
+}
+
+static const struct operation operations[] = {
+	{ "set what is absent", nothing_there, set_it, NULL, "new" },
+	{ "set what is there", one_there, set_it, "old", "new" },
+	{ "delete", one_there, delete_it, "old", NULL },
+	{ "retire and free", much_retired, set_often, "old", "new" },
+	{ "begin to grow", many_there, grow, "old", "old" },
+	{ "set while it grows", growth_begun, set_it, "old", "new" },
+	{ "finish growing", growth_all_moved, finish, "old", "old" },
+};
+
+/* Step a child through @op, and kill it after @steps; how many it took when it ended before. */
+static long step_through(const struct operation *op, long steps)
+{
+	pid_t pid = fork();
+	long done = 0;
+	int status;
+
+	if (!pid) {
+		/* What a thread's first call does is another test's. */
+		if (put(map, "warm", "warm") || ptrace(PTRACE_TRACEME, 0, NULL, NULL) ||
+		    raise(SIGSTOP))
+			_exit(2);
+		_exit(op->run());
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	for (; done < steps && WIFSTOPPED(status); done++) {
+		assert_int_equal(ptrace(PTRACE_SINGLESTEP, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+	if (!WIFSTOPPED(status)) {
+		assert_int_equal(status, 0);
+		return done;
+	}
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	return done;
+}
+
+static int fault(void *context, uint64_t off, const char *what)
+{
+	(void)context;
+	print_error("heap, %#llx: %s\n", (unsigned long long)off, what);
+	return 1;
+}
+
+static bool is(const char *value, const char *wanted)
+{
+	return value && wanted ? !strcmp(value, wanted) : !value && !wanted;
+}
+
+static void look(const struct operation *op, long steps)
+{
+	struct dsm_heap_report report;
+	struct dsm_segment_info info;
+	const char *value;
+
+	(void)dsm_segment_recover(seg);
+	value = get(map, "key");
+	if (!is(value, op->old) && !is(value, op->new))
+		fail_msg("%s, killed after %ld steps: '%s'", op->name, steps,
+			 value ? value : "(absent)");
+	if (dsm_map_validate(map))
+		fail_msg("%s, killed after %ld steps: %s", op->name, steps, dsm_last_error());
+	/* It goes on. */
+	assert_int_equal(put(map, "key", "after"), 0);
+	assert_int_equal(map_grow_now(map, table_now()), 0);
+	assert_int_equal(map_retire_flush(map), 0);
+	assert_int_equal(dsm_heap_flush(map->heap), 0);
+	assert_int_equal(dsm_heap_validate(map->heap, fault, NULL), 0);
+	assert_int_equal(dsm_heap_report(map->heap, &report), 0);
+	if ((int64_t)report.used != dsm_map_blocks(map))
+		fail_msg("%s, killed after %ld steps: %llu blocks for %lld entries", op->name,
+			 steps, (unsigned long long)report.used, (long long)dsm_map_blocks(map));
+	assert_int_equal(dsm_segment_info(seg, &info), 0);
+	assert_int_equal(info.participants, 1);
+}
+
+static void one_round(const struct operation *op, long steps, long *ret_took, uint64_t *ret_left)
+{
+	struct dsm_segment_info info;
+
+	seg = rig_segment(uri, 4u << 20);
+	assert_int_equal(dsm_map_create(seg, "m", NULL, &map), 0);
+	op->before();
+	*ret_took = step_through(op, steps);
+	look(op, steps);
+	dsm_map_close(map);
+	assert_int_equal(dsm_map_remove(seg, "m"), 0);
+	assert_int_equal(dsm_segment_info(seg, &info), 0);
+	*ret_left = info.size - info.free_bytes;
+	dsm_segment_close(seg);
+	assert_int_equal(dsm_segment_unlink(uri, NULL), 0);
+}
+
+static void a_kill_at_any_instruction_leaves_it_whole(void **state)
+{
+	(void)state;
+	strcpy(uri, rig_uri("steps"));
+	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
+		uint64_t left, left_now;
+		long all, took, stride;
+
+		one_round(&operations[i], STEPS_MAX, &all, &left);
+		assert_true(all < STEPS_MAX);
+		stride = most && all > most ? all / most : 1;
+		for (long steps = 1; steps < all; steps += stride) {
+			one_round(&operations[i], steps, &took, &left_now);
+			/* A dead one's span may be somebody's still; a table may not. */
+			assert_true(left_now <= left + 2 * SEG_GRAIN);
+		}
+		print_message("%-20s killed %ld times in %ld steps\n", operations[i].name,
+			      (all - 1) / stride, all);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_kill_at_any_instruction_leaves_it_whole),
+	};
+
+	if (argc > 1)
+		most = atol(argv[1]);
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
