@@ -17,10 +17,11 @@ packages() { # GROUP: the group's packages, one word each
 		echo qemu-system-x86 busybox-static cpio xz-utils kmod bc flex bison libelf-dev \
 			pahole mmdebstrap patch file ca-certificates ;;
 	bench) packages build; packages vm
-		echo iproute2 python3 util-linux openmpi-bin libopenmpi-dev ;;
+		echo iproute2 python3 util-linux openmpi-bin libopenmpi-dev g++ libmimalloc-dev \
+			libboost-dev ;;
 	lint) packages build; packages vm
 		echo sparse clang-tidy clang-format shellcheck mandoc python3 perl universal-ctags git libcmocka-dev \
-			libopenmpi-dev ;;
+			libopenmpi-dev libmimalloc-dev ;;
 	docs) packages build; echo doxygen ;;
 	all) packages docs; packages test; packages bench; packages lint ;;
 	*) echo "deps.sh: no group '$1' (build test vm bench lint docs all)" >&2; exit 2 ;;

@@ -131,6 +131,8 @@ void class_settle(dsm_heap_t *heap, uint32_t index, struct class_lane *l, uint64
 	uint32_t word = class_word(h, grain);
 	_Atomic uint64_t *at;
 
+	if (likely(l && class_free_own(h, l, off)))
+		return;
 	if (class_kind(word) != CLASS_SPAN || class_slot_of(word) != index ||
 	    class_span_find(h, off, word, &at, &bit)) {
 		atomic_fetch_add_explicit(&h->part->strange, 1, memory_order_relaxed);

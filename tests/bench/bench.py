@@ -9,6 +9,8 @@ cpu 0, so that the cost of the code path alone is seen; "split" pins node 1 to c
 node 2 to cpu 1 and so on in turns, as on two machines with idle processors.
 """
 import argparse
+import glob
+import importlib
 import json
 import os
 import sys
@@ -21,6 +23,8 @@ from figures import FIGURES, RESULTS  # noqa: E402
 from lab import process  # noqa: E402
 
 TOP = os.path.join(HERE, "..", "..")
+for path in sorted(glob.glob(os.path.join(HERE, "figures_*.py"))):
+    importlib.import_module(os.path.basename(path)[:-3])
 
 
 def number(value):

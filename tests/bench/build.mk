@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-TOOLS += floor_remote floor_mutex dsm_bench
+TOOLS += floor_remote floor_mutex dsm_bench heap_bench
 
 floor_remote_SRCS := tests/bench/floor_remote.c tests/bench/floor_net.c
 floor_mutex_SRCS := tests/bench/floor_mutex.c
@@ -10,3 +10,15 @@ dsm_bench_DEPS := $(B)/libdsm.a
 $(B)/floor_heat_mpi: tests/bench/floor_heat_mpi.c | build/.deps-bench
 	@mkdir -p $(@D)
 	mpicc $(CSTD) -O3 -march=native -Wall -Wextra -o $@ $<
+
+heap_bench_SRCS := tests/bench/heap_bench.c
+heap_bench_DEPS := $(B)/libdsm.a
+
+# So are the heaps that ours is measured beside.
+$(B)/floor_heap_mi: tests/bench/floor_heap_mi.c tests/bench/heap_trace.h tests/bench/measure.h | build/.deps-bench
+	@mkdir -p $(@D)
+	$(CC) $(CPPFLAGS) $(CSTD) -O2 -Wall -Wextra -pthread -o $@ $< -lmimalloc
+
+$(B)/floor_heap_boost: tests/bench/floor_heap_boost.cpp tests/bench/heap_trace.h tests/bench/measure.h | build/.deps-bench
+	@mkdir -p $(@D)
+	$(CXX) $(CPPFLAGS) -O2 -Wall -Wextra -pthread -o $@ $< -lrt
