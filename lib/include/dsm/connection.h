@@ -10,7 +10,7 @@
  * Each side sees it when the other one closes, and within 100 ms when it dies, in whatever call
  * it waits: messages that were sent before are still received, then -EPIPE (closed) or
  * -ECONNRESET (died) is the result. A connection lives as long as the thread that opened or
- * accepted it, or the last one of the same process that waited on it.
+ * accepted it, or the last one of the same process that used it.
  *
  * Results and timeouts as in <dsm/ring.h>. A connection is used by one thread at a time per
  * direction; a listener by one thread.

@@ -16,8 +16,8 @@
  *
  * Results are 0 (or a count) or a negative errno, see dsm_last_error(). @timeout_us: 0 does not
  * wait (-EAGAIN), negative is without limit, else -ETIMEDOUT. A handle of an SPSC end is used
- * by one thread at a time, one of an MPMC ring by any number. After fork() only one of parent
- * and child goes on with an SPSC end; the other gets -EPERM.
+ * by one thread at a time, one of an MPMC ring by any number. After fork() an SPSC end stays
+ * the parent's; the child gets -EPERM, and opens its own.
  *
  * The record's header as the place to poll, instead of the producer's count, follows
  * FastForward (Giacomoni et al., PPoPP 2008); the kept copy of the other side's count is that of
@@ -67,7 +67,7 @@ int dsm_ring_create(dsm_segment_t *seg, const char *name, const struct dsm_ring_
  * -EMEDIUMTYPE the name is another structure's; -EUSERS no free slot.
  *
  * An end of an SPSC ring lives as long as the thread that opened it, or the last one of the
- * same process that waited on it; thereafter others may open it.
+ * same process that used it; thereafter others may open it.
  */
 int dsm_ring_open(dsm_segment_t *seg, const char *name, uint32_t flags, dsm_ring_t **ret);
 
