@@ -26,7 +26,13 @@ int map_rig_open_host(void **state)
 	(void)state;
 	strcpy(uri, rig_uri("map"));
 	rig_seg[0] = rig_segment(uri, 4u << 20);
+#ifdef __SANITIZE_THREAD__
+	/* It would take two mappings of a word for two words, and miss what orders them. */
+	rig_seg[1] = rig_seg[0];
+	return 0;
+#else
 	return dsm_segment_open(uri, NULL, &rig_seg[1]);
+#endif
 }
 
 static void close_maps(void)
@@ -41,7 +47,8 @@ int map_rig_close_host(void **state)
 {
 	(void)state;
 	close_maps();
-	dsm_segment_close(rig_seg[1]);
+	if (rig_seg[1] != rig_seg[0])
+		dsm_segment_close(rig_seg[1]);
 	dsm_segment_close(rig_seg[0]);
 	return dsm_segment_unlink(uri, NULL);
 }
