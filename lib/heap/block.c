@@ -163,8 +163,8 @@ static int usable_of(dsm_heap_t *heap, uint64_t off, uint64_t *ret)
 		return 0;
 	err = heap_guard_check(heap, seg_at(heap->seg, off), *ret, ret);
 	return err ? seg_error(err, "%s: block %#llx was written beyond its end",
-			       dsm_segment_uri(heap->seg), (unsigned long long)off) :
-		     0;
+			       dsm_segment_uri(heap->seg), (unsigned long long)off)
+		   : 0;
 }
 
 size_t dsm_heap_usable_size(dsm_heap_t *heap, uint64_t off)

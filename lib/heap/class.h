@@ -42,18 +42,18 @@
 
 #include "lib/heap/heap.h"
 
-#define CLASS_MAGIC   0x5353414c434d5344ull /* "DSMCLASS" */
-#define CLASS_COUNT   37u
-#define CLASS_MAX     30720u /* largest block in a span */
-#define CLASS_DATA    4096u  /* where in a span its blocks begin */
-#define CLASS_WORDS   60u    /* of a bitmap: 3840 blocks of 16 bytes */
-#define CLASS_REMOTE  (CLASS_DATA - CLASS_WORDS * 8) /* where in a span frees from elsewhere are */
-#define CLASS_COLOURS 32u
-#define CLASS_OUT     128u /* frees of others' blocks that wait at a thread */
-#define CLASS_OUT_SOON 64u /* from here on they go where nobody is in the way */
-#define CLASS_INBOX   504u
-#define CLASS_LANES   16u /* in a grain */
-#define CLASS_SPARE   4u  /* empty spans that a thread keeps */
+#define CLASS_MAGIC    0x5353414c434d5344ull /* "DSMCLASS" */
+#define CLASS_COUNT    37u
+#define CLASS_MAX      30720u			      /* largest block in a span */
+#define CLASS_DATA     4096u			      /* where in a span its blocks begin */
+#define CLASS_WORDS    60u			      /* of a bitmap: 3840 blocks of 16 bytes */
+#define CLASS_REMOTE   (CLASS_DATA - CLASS_WORDS * 8) /* where in a span frees from elsewhere are */
+#define CLASS_COLOURS  32u
+#define CLASS_OUT      128u /* frees of others' blocks that wait at a thread */
+#define CLASS_OUT_SOON 64u  /* from here on they go where nobody is in the way */
+#define CLASS_INBOX    504u
+#define CLASS_LANES    16u /* in a grain */
+#define CLASS_SPARE    4u  /* empty spans that a thread keeps */
 
 /* A size. */
 struct class_size {
@@ -101,20 +101,23 @@ struct class_part {
 	uint64_t grains; /* words of the table: offsets / SEG_GRAIN */
 	uint8_t reserved0[48];
 	struct seg_lock lock;
-	_Atomic uint64_t strange; /* frees that reached the owner and were none: double, or damage */
+	_Atomic uint64_t
+		strange; /* frees that reached the owner and were none: double, or damage */
 	uint8_t reserved1[48];
 	_Atomic uint32_t orphans[CLASS_COUNT]; /* with room, by class */
 	_Atomic uint32_t hint[CLASS_COUNT];    /* where in the table to look for one first */
 	uint8_t reserved2[SEG_PAGE - 128 - 8 * CLASS_COUNT - SEG_SLOTS / CLASS_LANES * 8];
-	_Atomic uint64_t lanes[SEG_SLOTS / CLASS_LANES]; /* grains of lanes by slot / CLASS_LANES; 0 */
+	_Atomic uint64_t
+		lanes[SEG_SLOTS / CLASS_LANES]; /* grains of lanes by slot / CLASS_LANES; 0 */
 };
 static_assert(sizeof(struct class_part) == SEG_PAGE, "layout of heaps");
 
 /* A lane: where others put what they freed of a participant's blocks. */
 struct class_inbox {
 	struct seg_lock lock;
-	_Atomic uint32_t open;	   /* participant whose it is; 0: its spans are nobody's */
-	_Atomic uint32_t overflow; /* the inbox was full: look at the spans for frees from elsewhere */
+	_Atomic uint32_t open; /* participant whose it is; 0: its spans are nobody's */
+	_Atomic uint32_t
+		overflow; /* the inbox was full: look at the spans for frees from elsewhere */
 	_Atomic uint32_t count;
 	uint8_t reserved[44];
 	_Atomic uint64_t off[CLASS_INBOX];
@@ -132,14 +135,14 @@ static_assert(sizeof(struct class_large) == 64, "layout of heaps");
 
 enum class_op {
 	CLASS_IDLE = 0,
-	CLASS_ALLOC_TO, /* off, dest: a block of an own span */
+	CLASS_ALLOC_TO,	 /* off, dest: a block of an own span */
 	CLASS_FREE_FROM, /* off, dest: any span's */
 	/* Under part->lock. */
-	CLASS_SPAN_TAKE, /* run */
-	CLASS_SPAN_DROP, /* run */
-	CLASS_LANE_TAKE, /* run, for its own slot */
+	CLASS_SPAN_TAKE,   /* run */
+	CLASS_SPAN_DROP,   /* run */
+	CLASS_LANE_TAKE,   /* run, for its own slot */
 	CLASS_LARGE_ALLOC, /* run, off, dest */
-	CLASS_LARGE_FREE, /* run, off, dest */
+	CLASS_LARGE_FREE,  /* run, off, dest */
 };
 
 /* The slot's heap_area. */
@@ -179,7 +182,7 @@ struct class_work {
 	struct class_grain *grain; /* current span; the handle's dummy: none */
 	uint32_t current;	   /* its index; 0: none */
 	uint32_t word;		   /* which word */
-	uint32_t first, last; /* partial spans, in the order they became so; 0: none */
+	uint32_t first, last;	   /* partial spans, in the order they became so; 0: none */
 };
 
 /* What a participant of this process keeps; it is its thread's alone. */
@@ -202,7 +205,7 @@ struct class_heap {
 	struct seg_slot *slots;
 	struct class_part *part;
 	_Atomic uint32_t *table;
-	uint64_t grains; /* words of the table, as checked */
+	uint64_t grains;	   /* words of the table, as checked */
 	struct class_grain *grain; /* by index */
 	_Atomic uint32_t tags;	   /* given to lanes */
 	struct class_grain none;   /* stands for no current span */

@@ -100,7 +100,9 @@ static int refill(struct class_lane *l, uint32_t class)
 	}
 	if (err)
 		return err;
-	return look(l, w) ? 0 : seg_error(-EBADMSG, "the heap is damaged: a span that should have free blocks has none");
+	return look(l, w) ? 0
+			  : seg_error(-EBADMSG, "the heap is damaged: a span that should have free "
+						"blocks has none");
 }
 
 /* What to ask for so that the block is aligned; more than CLASS_MAX: a run of its own. */

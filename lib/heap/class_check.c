@@ -36,7 +36,8 @@ static int check_run(struct check *c, uint64_t grain, uint64_t n, const char *wh
 
 	if (seg_grains_find(c->heap->seg, off, &first, &there, &root) || first != off ||
 	    root != c->heap->root || there != n)
-		return tell(c, off, "link: %s is in the table but not a run of %llu grains of the heap's",
+		return tell(c, off,
+			    "link: %s is in the table but not a run of %llu grains of the heap's",
 			    what, (unsigned long long)n);
 	return 0;
 }
@@ -51,11 +52,13 @@ static int check_bitmap(struct check *c, uint64_t grain, const struct class_size
 
 		if ((free | freed) & ~class_mask(s, i))
 			result = tell(c, grain * SEG_GRAIN,
-				      "header: word %u of the span's bitmap has blocks that it cannot have",
+				      "header: word %u of the span's bitmap has blocks that it "
+				      "cannot have",
 				      i);
 		if (!result && (free & freed))
 			result = tell(c, grain * SEG_GRAIN,
-				      "double free: a block of bitmap word %u is free and freed from elsewhere",
+				      "double free: a block of bitmap word %u is free and freed "
+				      "from elsewhere",
 				      i);
 		if (result)
 			return result;
@@ -80,16 +83,19 @@ static int check_span(struct check *c, uint64_t grain, uint32_t word)
 	used = class_span_used(c->h, grain, class);
 	if (class_kind(word) == CLASS_SPAN) {
 		inbox = class_inbox(c->h, class_slot_of(word));
-		return inbox && atomic_load(&inbox->open) ?
-			       0 :
-			       tell(c, grain * SEG_GRAIN,
-				    "owner: a span of slot %u, which has no open lane",
-				    class_slot_of(word));
+		return inbox && atomic_load(&inbox->open)
+			       ? 0
+			       : tell(c, grain * SEG_GRAIN,
+				      "owner: a span of slot %u, which has no open lane",
+				      class_slot_of(word));
 	}
 	if (!used)
-		return tell(c, grain * SEG_GRAIN, "count: a span that is nobody's is empty and still there");
+		return tell(c, grain * SEG_GRAIN,
+			    "count: a span that is nobody's is empty and still there");
 	if (!(word & CLASS_HAS_ROOM) != (used == class_sizes[class].count))
-		return tell(c, grain * SEG_GRAIN, "count: the table is wrong about free blocks of a span that is nobody's");
+		return tell(
+			c, grain * SEG_GRAIN,
+			"count: the table is wrong about free blocks of a span that is nobody's");
 	c->orphans[class] += !!(word & CLASS_HAS_ROOM);
 	return 0;
 }
@@ -127,7 +133,8 @@ static int check_grain(struct check *c, uint64_t grain)
 	case CLASS_LARGE:
 		result = check_run(c, grain, word >> 2, "a large block");
 		if (!result && class_large_find(c->heap, grain, &user, &usable, NULL))
-			result = tell(c, grain * SEG_GRAIN, "header: that of a large block is damaged");
+			result = tell(c, grain * SEG_GRAIN,
+				      "header: that of a large block is damaged");
 		return result;
 	case CLASS_SPAN:
 	case CLASS_ORPHAN:
@@ -153,9 +160,12 @@ static int check_inbox(struct check *c, uint32_t slot)
 
 		if (class_kind(word) != CLASS_SPAN || class_slot_of(word) != slot ||
 		    class_span_find(c->h, off, word, &at, &bit))
-			result = tell(c, off, "link: what is in the inbox of slot %u is no block of its", slot);
+			result = tell(c, off,
+				      "link: what is in the inbox of slot %u is no block of its",
+				      slot);
 		else if (atomic_load(at) & bit)
-			result = tell(c, off, "double free: a block in the inbox of slot %u is free", slot);
+			result = tell(c, off,
+				      "double free: a block in the inbox of slot %u is free", slot);
 	}
 	return result;
 }
@@ -175,7 +185,8 @@ int class_check(dsm_heap_t *heap, heap_fault_fn fn, void *context)
 		result = check_inbox(&c, i);
 	for (uint32_t i = 0; !result && i < CLASS_COUNT; i++)
 		if (atomic_load(&c.h->part->orphans[i]) != c.orphans[i])
-			result = tell(&c, heap->part, "count: %u spans of class %u are nobody's, by their count %u",
+			result = tell(&c, heap->part,
+				      "count: %u spans of class %u are nobody's, by their count %u",
 				      c.orphans[i], i, atomic_load(&c.h->part->orphans[i]));
 	return result;
 }

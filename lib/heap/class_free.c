@@ -53,8 +53,7 @@ static void begin_free_from(dsm_heap_t *heap, struct class_journal *j, uint64_t 
 	class_step();
 	atomic_store_explicit(&j->op, CLASS_FREE_FROM, memory_order_relaxed);
 	class_step();
-	atomic_store_explicit((_Atomic uint64_t *)seg_at(heap->seg, dest), 0,
-			      memory_order_relaxed);
+	atomic_store_explicit((_Atomic uint64_t *)seg_at(heap->seg, dest), 0, memory_order_relaxed);
 	class_step();
 }
 

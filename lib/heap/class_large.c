@@ -20,7 +20,8 @@ static struct class_large *header_at(const dsm_heap_t *heap, uint64_t run)
 int class_large_find(const dsm_heap_t *heap, uint64_t grain, uint64_t *ret_user,
 		     uint64_t *ret_usable, uint64_t *ret_asked)
 {
-	uint64_t run = grain * SEG_GRAIN, size = (uint64_t)(class_word(heap->own, grain) >> 2) * SEG_GRAIN;
+	uint64_t run = grain * SEG_GRAIN,
+		 size = (uint64_t)(class_word(heap->own, grain) >> 2) * SEG_GRAIN;
 	const struct class_large *l = header_at(heap, run);
 
 	if (!size || !seg_checked(heap->seg, run, size, SEG_GRAIN))
@@ -85,8 +86,8 @@ int class_large_alloc(struct class_lane *l, struct heap_ask *ask, uint64_t *ret)
 {
 	dsm_heap_t *heap = l->heap;
 	struct class_heap *h = class_heap(heap);
-	uint64_t room = ask->align > sizeof(struct class_large) ? ask->align :
-								  sizeof(struct class_large);
+	uint64_t room = ask->align > sizeof(struct class_large) ? ask->align
+								: sizeof(struct class_large);
 	uint64_t n, run;
 	int err;
 
@@ -133,9 +134,9 @@ int class_large_free(struct class_lane *l, struct heap_ask *ask, uint64_t off)
 
 	if (err)
 		return err;
-	err = class_kind(class_word(h, grain)) != CLASS_LARGE ?
-		      -EINVAL :
-		      class_large_find(heap, grain, &user, &usable, NULL);
+	err = class_kind(class_word(h, grain)) != CLASS_LARGE
+		      ? -EINVAL
+		      : class_large_find(heap, grain, &user, &usable, NULL);
 	if (!err && user != off)
 		err = -EINVAL;
 	if (!err && ask->fill)

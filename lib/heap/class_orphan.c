@@ -12,7 +12,8 @@ static bool sound(const struct class_heap *h, uint64_t grain, uint32_t word)
 }
 
 /* What the table should say of an orphan. @ret_empty: it has no block given out. */
-static uint32_t right_word(const struct class_heap *h, uint64_t grain, uint32_t word, bool *ret_empty)
+static uint32_t right_word(const struct class_heap *h, uint64_t grain, uint32_t word,
+			   bool *ret_empty)
 {
 	uint32_t class = class_of_word(word), used = class_span_used(h, grain, class);
 
@@ -78,7 +79,8 @@ static void has_room(dsm_heap_t *heap, struct class_journal *j, uint64_t grain, 
 						  memory_order_relaxed);
 		class_span_drop(heap, j, grain);
 	} else if (!(word & CLASS_HAS_ROOM)) {
-		atomic_store_explicit(&h->table[grain], word | CLASS_HAS_ROOM, memory_order_release);
+		atomic_store_explicit(&h->table[grain], word | CLASS_HAS_ROOM,
+				      memory_order_release);
 		atomic_fetch_add_explicit(&h->part->orphans[class], 1, memory_order_relaxed);
 	}
 }

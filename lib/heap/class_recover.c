@@ -92,7 +92,8 @@ static void finish_word(dsm_heap_t *heap, struct seg_slot *dead)
 	uint64_t off = atomic_load(&j->off), dest = atomic_load(&j->dest), bit;
 	uint32_t word = class_word(h, off / SEG_GRAIN), op = atomic_load(&j->op);
 	_Atomic uint64_t *named = heap_dest(heap->seg, dest), *at;
-	bool own = class_kind(word) == CLASS_SPAN && class_slot_of(word) == (uint32_t)(dead - h->slots);
+	bool own = class_kind(word) == CLASS_SPAN &&
+		   class_slot_of(word) == (uint32_t)(dead - h->slots);
 
 	if (!named || class_span_find(h, off, word, &at, &bit))
 		return;

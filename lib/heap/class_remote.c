@@ -159,8 +159,8 @@ static int send(dsm_heap_t *heap, struct class_journal *j, uint32_t index, bool 
 		return -EBADMSG;
 	atomic_store_explicit(&j->lane, index + 1, memory_order_relaxed);
 	class_step();
-	err = wait ? seg_lock(heap->seg, &inbox->lock, SEG_LAYER_HEAP) :
-		     seg_trylock(heap->seg, &inbox->lock, SEG_LAYER_HEAP);
+	err = wait ? seg_lock(heap->seg, &inbox->lock, SEG_LAYER_HEAP)
+		   : seg_trylock(heap->seg, &inbox->lock, SEG_LAYER_HEAP);
 	if (!err) {
 		open = atomic_load(&inbox->open);
 		if (open)

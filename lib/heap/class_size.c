@@ -15,11 +15,11 @@
 	}
 
 const struct class_size class_sizes[CLASS_COUNT] = {
-	SIZE(16),   SIZE(32),	SIZE(48),    SIZE(64),	  SIZE(80),    SIZE(96),   SIZE(112),
-	SIZE(128),  SIZE(160),	SIZE(192),   SIZE(224),	  SIZE(256),   SIZE(320),  SIZE(384),
-	SIZE(448),  SIZE(512),	SIZE(640),   SIZE(768),	  SIZE(896),   SIZE(1024), SIZE(1280),
-	SIZE(1536), SIZE(1792), SIZE(2048),  SIZE(2560),  SIZE(3072),  SIZE(3584), SIZE(4096),
-	SIZE(5120), SIZE(6144), SIZE(7680),  SIZE(8768),  SIZE(10240), SIZE(12288), SIZE(15360),
+	SIZE(16),    SIZE(32),	      SIZE(48),	  SIZE(64),   SIZE(80),	   SIZE(96),	SIZE(112),
+	SIZE(128),   SIZE(160),	      SIZE(192),  SIZE(224),  SIZE(256),   SIZE(320),	SIZE(384),
+	SIZE(448),   SIZE(512),	      SIZE(640),  SIZE(768),  SIZE(896),   SIZE(1024),	SIZE(1280),
+	SIZE(1536),  SIZE(1792),      SIZE(2048), SIZE(2560), SIZE(3072),  SIZE(3584),	SIZE(4096),
+	SIZE(5120),  SIZE(6144),      SIZE(7680), SIZE(8768), SIZE(10240), SIZE(12288), SIZE(15360),
 	SIZE(20480), SIZE(CLASS_MAX),
 };
 
@@ -31,8 +31,8 @@ static void prepare(void)
 
 	for (uint32_t units = 0; units <= CLASS_MAX / 16; units++) {
 		if (units * 16 > class_sizes[class].size)
-			class++;
-		class_by_units[units] = (uint8_t)class;
+			class ++;
+		class_by_units[units] = (uint8_t) class;
 	}
 }
 

@@ -76,7 +76,7 @@ void class_span_learn(struct class_lane *l, uint64_t grain, uint32_t class)
 	struct class_heap *h = class_heap(l->heap);
 	struct class_grain *g = &h->grain[grain];
 
-	g->class = (uint8_t)class;
+	g->class = (uint8_t) class;
 	g->used = (uint16_t)class_span_used(h, grain, class);
 	g->state = SPAN_FULL;
 	atomic_store_explicit(&g->tag, l->tag, memory_order_relaxed);

@@ -19,9 +19,9 @@ static const struct heap_ops *const strategies[] = {
 _Atomic uint64_t *heap_dest(const dsm_segment_t *seg, uint64_t off)
 {
 	if (off >= SEG_SLOTS_AT && off < SEG_GRAINS_AT && off % 8 == 0)
-		return (off - SEG_SLOTS_AT) / SEG_PAGE < atomic_load(&seg->header->slots_high) ?
-			       seg_at(seg, off) :
-			       NULL;
+		return (off - SEG_SLOTS_AT) / SEG_PAGE < atomic_load(&seg->header->slots_high)
+			       ? seg_at(seg, off)
+			       : NULL;
 	return seg_checked(seg, off, 8, 8);
 }
 
@@ -32,8 +32,9 @@ static int check_header(dsm_segment_t *seg, const struct heap_header *h, uint32_
 	if (!h || h->magic != HEAP_MAGIC)
 		return seg_error(-EBADMSG, "%s: '%s' is no heap", uri, HEAP_ROOT);
 	if (h->version != HEAP_VERSION)
-		return seg_error(-EPROTO, "%s: the heap has layout version %u, this library's is %u",
-				 uri, h->version, HEAP_VERSION);
+		return seg_error(-EPROTO,
+				 "%s: the heap has layout version %u, this library's is %u", uri,
+				 h->version, HEAP_VERSION);
 	if (h->strategy >= STRATEGIES || (h->flags & ~HEAP_FLAGS) || h->root != root)
 		return seg_error(-EBADMSG, "%s: the heap's header is damaged", uri);
 	return 0;

@@ -65,7 +65,7 @@ struct heap_ask {
 	 */
 	int (*fill)(const struct heap_ask *ask, void *p, uint64_t bytes);
 	const dsm_heap_t *heap; /* for fill */
-	bool zeroed;	/* out, alloc: the block is known to be zeroed */
+	bool zeroed;		/* out, alloc: the block is known to be zeroed */
 };
 
 /* A place in a heap, as heap_ops.walk tells of it. */
@@ -80,8 +80,8 @@ struct heap_place {
 	uint64_t size;	/* usable bytes */
 	uint64_t asked; /* bytes that were asked for where that is known (large blocks), else 0 */
 	enum heap_place_kind kind;
-	uint32_t slot;	/* whose span it is, SEG_SLOTS: nobody's */
-	uint64_t run;	/* span, arena or large run that it is in: its first byte */
+	uint32_t slot; /* whose span it is, SEG_SLOTS: nobody's */
+	uint64_t run;  /* span, arena or large run that it is in: its first byte */
 	uint64_t run_size;
 };
 /* A nonzero result ends the walk and is its result. */

@@ -19,8 +19,9 @@ int heap_log_create(dsm_segment_t *seg, uint32_t root, uint64_t *ret_off)
 
 struct heap_log *heap_log_of(const dsm_heap_t *heap)
 {
-	struct heap_log *log = heap->log ? seg_checked(heap->seg, heap->log, sizeof(*log), SEG_GRAIN) :
-					   NULL;
+	struct heap_log *log = heap->log
+				       ? seg_checked(heap->seg, heap->log, sizeof(*log), SEG_GRAIN)
+				       : NULL;
 
 	return log && log->magic == HEAP_LOG_MAGIC ? log : NULL;
 }

@@ -22,7 +22,8 @@ static_assert(sizeof(struct heap_log_entry) == 64, "layout of heaps");
 
 struct heap_log {
 	uint64_t magic;
-	_Atomic uint64_t count; /* operations so far; entry number n is at (n - 1) % HEAP_LOG_ENTRIES */
+	_Atomic uint64_t
+		count; /* operations so far; entry number n is at (n - 1) % HEAP_LOG_ENTRIES */
 	uint64_t reserved[6];
 	struct heap_log_entry entry[HEAP_LOG_ENTRIES];
 };

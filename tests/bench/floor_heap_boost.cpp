@@ -31,6 +31,7 @@ static void *trace_ptr(block_t block)
 	return block;
 }
 
+#define TRACE_HEAP
 #include "tests/bench/heap_trace.h"
 
 static const size_t COUNT = 500000;
@@ -39,7 +40,8 @@ int main(int argc, char **argv)
 {
 	int cpus[2] = { 0, 1 };
 	char name[64];
-	void *shared = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	void *shared = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1,
+			    0);
 	double *other = static_cast<double *>(shared), own;
 	pid_t child;
 
@@ -63,7 +65,5 @@ int main(int argc, char **argv)
 	(void)waitpid(child, nullptr, 0);
 	std::printf("boost_pair_2p %.3f ns\n", (own + *other) / 2);
 	bi::shared_memory_object::remove(name);
-	(void)trace_give;
-	(void)trace_take;
 	return 0;
 }

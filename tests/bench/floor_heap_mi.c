@@ -25,6 +25,7 @@ static void *trace_ptr(block_t block)
 	return block;
 }
 
+#define TRACE_HEAP
 #include "tests/bench/heap_trace.h"
 
 #define COUNT 3000000u

@@ -39,6 +39,7 @@ static void *trace_ptr(block_t block)
 	return dsm_heap_ptr(heap, block);
 }
 
+#define TRACE_HEAP
 #include "tests/bench/heap_trace.h"
 
 struct both {

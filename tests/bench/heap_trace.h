@@ -2,7 +2,7 @@
 /*
  * The trace that heaps are measured with: sizes from 16 to 4095, each doubling as often, 4096
  * live blocks of which any may be replaced next, one byte of each touched. For C and C++; who
- * includes it defines before
+ * includes it defines TRACE_HEAP before, and
  *
  *	typedef ... block_t;			what names a block
  *	static block_t trace_alloc(size_t size);
@@ -15,6 +15,25 @@
 #include <sched.h>
 
 #include "tests/bench/measure.h"
+
+#ifndef TRACE_HEAP /* the C library's */
+typedef char *block_t;
+
+static inline block_t trace_alloc(size_t size)
+{
+	return (block_t)malloc(size);
+}
+
+static inline void trace_free(block_t block)
+{
+	free(block);
+}
+
+static inline void *trace_ptr(block_t block)
+{
+	return block;
+}
+#endif
 
 #define TRACE_LIVE 4096u
 #define TRACE_BOX  256u
@@ -36,7 +55,7 @@ static inline size_t trace_pick(uint64_t *x)
 }
 
 /* Nanoseconds of a pair of free and allocate. */
-static double trace_churn(uint64_t seed, size_t n)
+static inline double trace_churn(uint64_t seed, size_t n)
 {
 	static block_t live[TRACE_LIVE];
 	uint64_t x = seed * 0x9E3779B97F4A7C15ull + 1, start;
@@ -67,7 +86,7 @@ static inline void trace_relax(unsigned int *looks)
 }
 
 /* One side allocates and puts the blocks into @box, where the other one takes them to free them. */
-static double trace_give(volatile block_t *box, size_t n)
+static inline double trace_give(volatile block_t *box, size_t n)
 {
 	uint64_t x = 7, start = now_ns();
 
@@ -83,7 +102,7 @@ static double trace_give(volatile block_t *box, size_t n)
 	return (double)(now_ns() - start) / (double)n;
 }
 
-static void trace_take(volatile block_t *box, size_t n)
+static inline void trace_take(volatile block_t *box, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
 		volatile block_t *at = &box[i % TRACE_BOX];

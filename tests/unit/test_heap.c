@@ -51,9 +51,9 @@ static void all_is_free(void)
 
 static void every_size_has_room_and_its_own_place(void **state)
 {
-	static const size_t sizes[] = { 1,     15,    16,    17,     24,     100,    128,   129,
-					1000,  4095,  4096,  4097,   8192,   30720,  30721, 65472,
-					65473, 70000, 200000, 1000000 };
+	static const size_t sizes[] = { 1,     15,    16,    17,    24,	    100,    128,
+					129,   1000,  4095,  4096,  4097,   8192,   30720,
+					30721, 65472, 65473, 70000, 200000, 1000000 };
 	enum { N = sizeof(sizes) / sizeof(sizes[0]) };
 	uint64_t off[N];
 
@@ -193,9 +193,11 @@ static void what_is_no_block_is_refused(void **state)
 	assert_int_equal(errno, EINVAL);
 	for (int side = 0; side < 2; side++) {
 		dsm_heap_t *h = rig_heap[side];
-		const uint64_t wild[] = { 1,	     8,		  4096,		a + 1,	  a + 16,
-					  a - 16,    b + 16,	  b - 64,	b + 65536, b / 65536 * 65536,
-					  1ull << 40, UINT64_MAX, h->header_off, h->part };
+		const uint64_t wild[] = {
+			1,	    8,		4096,	       a + 1,	  a + 16,
+			a - 16,	    b + 16,	b - 64,	       b + 65536, b / 65536 * 65536,
+			1ull << 40, UINT64_MAX, h->header_off, h->part
+		};
 
 		for (size_t i = 0; i < sizeof(wild) / sizeof(wild[0]); i++) {
 			int err = dsm_heap_free(h, wild[i]);
@@ -233,8 +235,8 @@ static void anybody_frees_what_somebody_allocated(void **state)
 	(void)state;
 	for (int round = 0; round < 6; round++) {
 		for (int i = 0; i < MANY; i++) {
-			off[i] = must_alloc(0, rig_seg[0]->cluster ? 16 + rig_next(&x) % 200 :
-								     rig_pick(&x));
+			off[i] = must_alloc(0, rig_seg[0]->cluster ? 16 + rig_next(&x) % 200
+								   : rig_pick(&x));
 			memset(dsm_heap_ptr(rig_heap[0], off[i]), i, 8);
 		}
 		if (round < 2)
@@ -244,8 +246,7 @@ static void anybody_frees_what_somebody_allocated(void **state)
 	}
 	assert_int_equal(dsm_segment_info(rig_seg[0], &after), 0);
 	/* They did come back: six times as much was allocated. */
-	assert_true(after.size - after.free_bytes <
-		    2 * (before.size - before.free_bytes));
+	assert_true(after.size - after.free_bytes < 2 * (before.size - before.free_bytes));
 	all_is_free();
 }
 
@@ -442,8 +443,8 @@ static void a_segment_has_one_heap(void **state)
 static void guards_and_poison_show_what_was_written(void **state)
 {
 	dsm_segment_t *seg;
-	dsm_heap_t *h = heap_with(rig_uri("guard"), DSM_HEAP_GUARDS | DSM_HEAP_POISON | DSM_HEAP_LOG,
-				  &seg);
+	dsm_heap_t *h = heap_with(rig_uri("guard"),
+				  DSM_HEAP_GUARDS | DSM_HEAP_POISON | DSM_HEAP_LOG, &seg);
 	uint64_t off[4];
 
 	(void)state;

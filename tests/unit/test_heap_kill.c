@@ -38,8 +38,8 @@ struct names {
 	_Atomic uint64_t marked[NAMES]; /* the block that carries name i's mark, 0: none does */
 	_Atomic uint64_t torn;		/* blocks that did not carry their mark */
 	uint64_t torn_block, torn_mark, torn_size; /* the last of these */
-	_Atomic uint64_t done;		/* operations */
-	_Atomic uint64_t refused;	/* operations that failed for another reason than a full heap */
+	_Atomic uint64_t done;			   /* operations */
+	_Atomic uint64_t refused; /* operations that failed for another reason than a full heap */
 	/* Half-done places where somebody was killed. */
 	_Atomic uint64_t points;
 	char point[POINTS][64];
@@ -165,10 +165,12 @@ static void check_all(void)
 	memcpy(off, names->block, sizeof(off));
 	assert_int_equal(rig_used_are(rig_heap[0], off, NAMES), 0);
 	if (atomic_load(&names->torn))
-		fail_msg("%llu blocks were overwritten (%llu frees refused), the last at %#llx: mark %#llx, size %llu",
+		fail_msg("%llu blocks were overwritten (%llu frees refused), the last at %#llx: "
+			 "mark %#llx, size %llu",
 			 (unsigned long long)atomic_load(&names->torn),
 			 (unsigned long long)atomic_load(&names->refused),
-			 (unsigned long long)names->torn_block, (unsigned long long)names->torn_mark,
+			 (unsigned long long)names->torn_block,
+			 (unsigned long long)names->torn_mark,
 			 (unsigned long long)names->torn_size);
 	assert_int_equal(atomic_load(&names->refused), 0);
 }

@@ -41,10 +41,11 @@ typedef struct dsm_heap dsm_heap_t;
 
 /** How a heap chooses where a block goes. Fixed when it is created. */
 enum dsm_heap_strategy {
-	DSM_HEAP_SIZE_CLASSES = 0, /**< spans of equal blocks for each thread: the fastest, no lock */
-	DSM_HEAP_FIRST_FIT = 1,	   /**< the lowest free place that is large enough */
-	DSM_HEAP_BEST_FIT = 2,	   /**< the smallest free place that is large enough */
-	DSM_HEAP_WORST_FIT = 3,	   /**< the largest free place */
+	DSM_HEAP_SIZE_CLASSES =
+		0,		/**< spans of equal blocks for each thread: the fastest, no lock */
+	DSM_HEAP_FIRST_FIT = 1, /**< the lowest free place that is large enough */
+	DSM_HEAP_BEST_FIT = 2,	/**< the smallest free place that is large enough */
+	DSM_HEAP_WORST_FIT = 3, /**< the largest free place */
 };
 
 /** Room behind every block that shows writes beyond its size; checked when it is freed, and by validation. */
@@ -58,7 +59,8 @@ enum dsm_heap_strategy {
 struct dsm_heap_options {
 	uint32_t strategy; /**< enum dsm_heap_strategy */
 	uint32_t flags;	   /**< DSM_HEAP_GUARDS, _POISON, _LOG */
-	uint64_t reserve;  /**< bytes to have ready from the start (fit strategies: the first arena); 0: little */
+	uint64_t
+		reserve; /**< bytes to have ready from the start (fit strategies: the first arena); 0: little */
 };
 
 /** Largest alignment of a block, as addresses are. */
