@@ -12,7 +12,7 @@
 #define CLIENT_NUMBERS		      65535u /* 0 is nobody, 65535 is left out */
 #define PAYLOAD_MAX		      (CLIENT_PACKET_MAX - sizeof(struct client_rep))
 #define EVENTS_PERIOD_MS	      100
-#define SERVER_ATTACH_MAX	      64u /* regions with numbers below may be attached by userfaultfd */
+#define SERVER_ATTACH_MAX	      64u /* regions that a session attaches at once (userfaultfd) */
 #define SERVER_COOKIE(number, region) ((uint64_t)(number) << 16 | (region))
 
 /* What a session waits for; one thing at a time. */
@@ -36,7 +36,10 @@ struct session {
 	uint32_t number;   /* client number, 0 before HELLO */
 	uint32_t hello;	   /* enum hello_flags */
 	uint32_t program;  /* number of the program's first session */
-	uint64_t attached; /* bit r: region r is attached through this session (userfaultfd) */
+
+	/* Regions attached through this session (userfaultfd), in no order. */
+	uint16_t attached[SERVER_ATTACH_MAX];
+	unsigned int attached_count;
 
 	enum session_wait wait;
 	uint32_t type; /* of the request under way */

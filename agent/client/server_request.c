@@ -84,7 +84,7 @@ static void attach_answer(struct session *c, uint64_t region, uint64_t size, uin
 
 	if (s->ops->region_fd) {
 		fd = s->ops->region_fd(s->pager, (uint16_t)region);
-		if (fd < 0 || region >= SERVER_ATTACH_MAX) {
+		if (fd < 0 || c->attached_count == SERVER_ATTACH_MAX) {
 			packet_error(c, fd < 0 ? -fd : ENOSPC);
 			return;
 		}
@@ -130,6 +130,16 @@ static void attach_handle(struct session *c, const struct client_req *req)
 	core_ask(c, &ask);
 }
 
+/* Where region @number is among the attached ones, or NULL. */
+static uint16_t *attached_find(struct session *c, uint64_t number)
+{
+	for (unsigned int i = 0; i < c->attached_count; i++) {
+		if (c->attached[i] == number)
+			return &c->attached[i];
+	}
+	return NULL;
+}
+
 static int uffd_attach(struct session *c, const struct client_req *req, int fd)
 {
 	struct server *s = c->srv;
@@ -139,24 +149,28 @@ static int uffd_attach(struct session *c, const struct client_req *req, int fd)
 		return EOPNOTSUPP;
 	if (fd < 0)
 		return EBADF;
-	if (req->arg >= SERVER_ATTACH_MAX || req->a % PAGER_PAGE_SIZE)
+	if (req->arg >= UINT16_MAX || req->a % PAGER_PAGE_SIZE)
 		return EINVAL;
-	if (c->attached & (1ull << req->arg))
+	if (attached_find(c, req->arg))
 		return EEXIST;
+	if (c->attached_count == SERVER_ATTACH_MAX)
+		return ENOSPC;
 	err = s->ops->attach(s->pager, (uint16_t)req->arg, fd, req->a, c->pid,
 			     SERVER_COOKIE(c->number, req->arg));
 	if (err)
 		return -err;
-	c->attached |= 1ull << req->arg;
+	c->attached[c->attached_count++] = (uint16_t)req->arg;
 	return 0;
 }
 
 static int region_detach(struct session *c, const struct client_req *req)
 {
-	if (req->arg >= SERVER_ATTACH_MAX || !(c->attached & (1ull << req->arg)))
+	uint16_t *at = attached_find(c, req->arg);
+
+	if (!at)
 		return ENOENT;
 	c->srv->ops->detach(c->srv->pager, SERVER_COOKIE(c->number, req->arg));
-	c->attached &= ~(1ull << req->arg);
+	*at = c->attached[--c->attached_count];
 	return 0;
 }
 

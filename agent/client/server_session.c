@@ -68,10 +68,9 @@ static void session_detach(struct session *c)
 
 	if (!s->ops || !s->ops->detach)
 		return;
-	for (uint64_t region = 0; region < SERVER_ATTACH_MAX; region++)
-		if (c->attached & (1ull << region))
-			s->ops->detach(s->pager, SERVER_COOKIE(c->number, region));
-	c->attached = 0;
+	while (c->attached_count)
+		s->ops->detach(s->pager,
+			       SERVER_COOKIE(c->number, c->attached[--c->attached_count]));
 }
 
 /* The core forgets the client and hands on what it held. */
