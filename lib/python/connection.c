@@ -210,7 +210,9 @@ static PyMethodDef listener_methods[] = {
 	  "accept(timeout=None, /)\n--\n\nThe next new Connection." },
 	{ "wait", py_wait, METH_VARARGS,
 	  "wait(timeout=None, /)\n--\n\n"
-	  "('new' | 'readable' | 'gone', connection): the next thing that happens on any." },
+	  "('new' | 'readable' | 'gone', connection): the next thing that happens on any. Keep a "
+	  "new\n"
+	  "connection: one that nobody refers to is closed." },
 	{ NULL, NULL, 0, NULL },
 };
 static PyGetSetDef getters[] = {

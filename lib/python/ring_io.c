@@ -9,7 +9,7 @@
 PyObject *ring_failed(int err)
 {
 	if (err == -EAGAIN || err == -ETIMEDOUT)
-		return error_raise(-ETIMEDOUT, "the ring");
+		return error_raise(-ETIMEDOUT, "nothing happened");
 	return error_last(err);
 }
 
