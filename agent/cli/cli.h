@@ -43,6 +43,7 @@ int cmd_region_delete(struct cli *cli, int argc, char **argv);
 int cmd_page_show(struct cli *cli, int argc, char **argv);
 int cmd_lock_list(struct cli *cli, int argc, char **argv);
 int cmd_barrier_list(struct cli *cli, int argc, char **argv);
+int cmd_topic_list(struct cli *cli, int argc, char **argv);
 int cmd_stats(struct cli *cli, int argc, char **argv);
 int cmd_top(struct cli *cli, int argc, char **argv);
 int cmd_events(struct cli *cli, int argc, char **argv);

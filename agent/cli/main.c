@@ -23,6 +23,7 @@ static const struct command {
 	{ "page", "show", cmd_page_show, "one page: state, home, owner, version" },
 	{ "lock", "list", cmd_lock_list, "locks that this node knows" },
 	{ "barrier", "list", cmd_barrier_list, "barriers somebody waits at" },
+	{ "topic", "list", cmd_topic_list, "topics: who publishes and subscribes" },
 	{ "stats", NULL, cmd_stats, "counters and latencies since the agent's start" },
 	{ "top", NULL, cmd_top, "the agents of this machine, live" },
 	{ "events", NULL, cmd_events, "the state, then every change" },

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* dsm lock list, dsm barrier list */
+/* dsm lock list, dsm barrier list, dsm topic list */
 #include <inttypes.h>
 
 #include "agent/cli/args.h"
@@ -32,6 +32,26 @@ static void barrier_row(struct table *t, json_t *barrier)
 		table_cell(t, "all nodes");
 	else
 		table_cell(t, "%" PRId64, doc_int(barrier, "count"));
+}
+
+/* What this node's programs do, and how many nodes elsewhere. */
+static void side_cell(struct table *t, bool here, int64_t elsewhere)
+{
+	if (here && elsewhere)
+		table_cell(t, "here, %" PRId64 " elsewhere", elsewhere);
+	else if (here || !elsewhere)
+		table_cell(t, "%s", here ? "here" : "-");
+	else
+		table_cell(t, "%" PRId64 " elsewhere", elsewhere);
+}
+
+static void topic_row(struct table *t, json_t *topic)
+{
+	table_cell(t, "%s", doc_text(topic, "name"));
+	side_cell(t, doc_bool(topic, "publishes"), doc_int(topic, "publishers"));
+	side_cell(t, doc_bool(topic, "subscribes"), doc_int(topic, "subscribers"));
+	table_cell(t, "%" PRId64, doc_int(topic, "version"));
+	table_cell(t, "%s", doc_bool(topic, "behind") ? "some wait" : "-");
 }
 
 static int list_print(const struct cli *cli, const char *command, const char *key,
@@ -78,4 +98,17 @@ int cmd_barrier_list(struct cli *cli, int argc, char **argv)
 		   "themselves.",
 		   NULL, 0, 0);
 	return list_print(cli, "barrier list", "barriers", heads, barrier_row);
+}
+
+int cmd_topic_list(struct cli *cli, int argc, char **argv)
+{
+	static const char *const heads[] = { "TOPIC",	 "PUBLISHED", "SUBSCRIBED",
+					     ">VERSION", "BEHIND",    NULL };
+
+	args_parse(
+		cli, argc, argv, NULL,
+		"List the topics that this node has to do with. Who publishes elsewhere is known "
+		"where somebody subscribes.",
+		NULL, 0, 0);
+	return list_print(cli, "topic list", "topics", heads, topic_row);
 }

@@ -43,6 +43,8 @@ static json_t *document(const struct query_source *src, const char *command, int
 		return json_list(src, "locks", query_locks);
 	if (!strcmp(command, "barrier list"))
 		return json_list(src, "barriers", query_barriers);
+	if (!strcmp(command, "topic list"))
+		return json_list(src, "topics", query_topics);
 	arg = argument(command, "region show");
 	if (arg)
 		return query_region(src, arg, ret_err);

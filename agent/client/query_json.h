@@ -19,6 +19,7 @@ json_t *query_nodes(const struct query_source *src);
 json_t *query_regions(const struct query_source *src);
 json_t *query_locks(const struct query_source *src);
 json_t *query_barriers(const struct query_source *src);
+json_t *query_topics(const struct query_source *src);
 /* Documents: the whole answer to one command. */
 json_t *query_status(const struct query_source *src);
 json_t *query_stats(const struct query_source *src);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Documents about synchronisation: locks and barriers. */
+/* Documents about what programs agree on: locks, barriers, topics. */
 #include "agent/client/query_json.h"
 
 static void lock_add(void *ctx, const struct core_lock_info *l)
@@ -30,5 +30,23 @@ json_t *query_barriers(const struct query_source *src)
 	json_t *array = json_array();
 
 	core_each_barrier(src->core, barrier_add, &array);
+	return array;
+}
+
+static void topic_add(void *ctx, const struct core_topic_info *t)
+{
+	query_append(ctx,
+		     json_pack("{s:o,s:b,s:b,s:b,s:I,s:I,s:I,s:b}", "name", query_name(t->name),
+			       "open", t->id != 0, "subscribes", (int)t->subscribes, "publishes",
+			       (int)t->publishes, "subscribers", (json_int_t)t->subscribers,
+			       "publishers", (json_int_t)t->publishers, "version",
+			       (json_int_t)t->version, "behind", (int)t->behind));
+}
+
+json_t *query_topics(const struct query_source *src)
+{
+	json_t *array = json_array();
+
+	core_each_topic(src->core, topic_add, &array);
 	return array;
 }

@@ -107,11 +107,11 @@ _dsm() {
 		return
 	fi
 	case "${words[*]-}" in
-	'') _dsm_words 'status node region page lock barrier stats top events run' ;;
+	'') _dsm_words 'status node region page lock barrier topic stats top events run' ;;
 	node) _dsm_words 'list leave' ;;
 	region) _dsm_words 'list create show delete' ;;
 	page) _dsm_words show ;;
-	lock | barrier) _dsm_words list ;;
+	lock | barrier | topic) _dsm_words list ;;
 	'region show' | 'region delete') _dsm_words "$(_dsm_regions)" ;;
 	'page show')
 		compopt -o nospace 2>/dev/null

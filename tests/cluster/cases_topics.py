@@ -28,6 +28,10 @@ def value_reaches_every_subscriber(lab):
     writer.ask("flood", 1, 20001, 64)
     for reader in readers:
         check(reader.ask("await", 20000) == ["20000"], "the last one comes, with its number")
+    here = first.query("topic list")["topics"][0]
+    check(here["name"] == "speed" and here["publishes"], "the publisher's node lists it")
+    check(here["subscribers"] == len(others) and not here["behind"], "with who subscribes")
+    check(others[0].query("stats")["values"]["in"] > 0, "and what came is counted")
     late = with_topic(others[0], SUBSCRIBE)
     check(late.ask("read")[0] == "20000", "who opens it on the same node later has it at once")
 

@@ -7,7 +7,7 @@ nobody_answers() {
 	port=$(free_ports 1)
 	for command in status "node list" "node leave" "region list" "region show default" \
 		"region create grid 1M" "region delete grid" "page show 0x1000" "lock list" \
-		"barrier list" stats events "top -i 0.1"; do
+		"barrier list" "topic list" stats events "top -i 0.1"; do
 		# shellcheck disable=SC2086 # words
 		check "$command without an agent is 3" gives 3 "no agent serves port $port" -p "$port" $command
 	done
@@ -166,7 +166,7 @@ top_is_live() {
 keys_are_described() {
 	local command
 	for command in status "node list" "region list" "region show default" "lock list" \
-		"barrier list" stats "page show 0x100000000" "top -i 0.1"; do
+		"barrier list" "topic list" stats "page show 0x100000000" "top -i 0.1"; do
 		# shellcheck disable=SC2086 # words
 		"$dsm" -p "$one" $command --json || return 1
 	done >"$dir/documents"

@@ -34,7 +34,7 @@ strange_agents_are_survived() {
 			check "$command: what is no JSON is refused" with_fake notjson 1 "makes no sense" $command
 		}
 	done
-	for command in status "node list" "region list" "region show a" "lock list" "barrier list" stats; do
+	for command in status "node list" "region list" "region show a" "lock list" "barrier list" "topic list" stats; do
 		# shellcheck disable=SC2086 # words
 		check "$command: an empty document is shown" with_fake empty 0 "" $command
 	done

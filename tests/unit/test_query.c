@@ -77,6 +77,17 @@ void core_each_barrier(const struct core *c,
 		fn(ctx, &c->barriers[i]);
 }
 
+void core_each_topic(const struct core *c, void (*fn)(void *ctx, const struct core_topic_info *t),
+		     void *ctx)
+{
+	const struct core_topic_info topic = {
+		.name = "speed\xff", .id = 3, .publishes = true, .subscribers = 2, .version = 77
+	};
+
+	(void)c;
+	fn(ctx, &topic);
+}
+
 void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct core_page_info *p),
 		    void *ctx)
 {
@@ -328,6 +339,19 @@ static void locks_and_barriers_are_listed(void **state)
 	json_decref(doc);
 }
 
+static void topics_are_listed(void **state)
+{
+	json_t *doc = ask("topic list");
+
+	(void)state;
+	assert_text(doc, "topics.0.name", "speed?");
+	assert_number(doc, "topics.0.subscribers", 2);
+	assert_number(doc, "topics.0.version", 77);
+	assert_true(json_is_true(at(doc, "topics.0.publishes")));
+	assert_false(json_is_true(at(doc, "topics.0.behind")));
+	json_decref(doc);
+}
+
 static void stats_survive_a_latency_that_is_no_number(void **state)
 {
 	json_t *doc = ask("stats");
@@ -520,6 +544,7 @@ int main(void)
 		cmocka_unit_test_setup(region_show_counts_only_its_own, fake_setup),
 		cmocka_unit_test_setup(page_show_takes_a_key, fake_setup),
 		cmocka_unit_test_setup(locks_and_barriers_are_listed, fake_setup),
+		cmocka_unit_test_setup(topics_are_listed, fake_setup),
 		cmocka_unit_test_setup(stats_survive_a_latency_that_is_no_number, fake_setup),
 		cmocka_unit_test_setup(bad_commands_are_told_apart, fake_setup),
 		cmocka_unit_test_setup(a_name_that_is_no_utf8_costs_nothing, fake_setup),
