@@ -255,6 +255,9 @@ void msg_send_page(struct core *c, uint16_t nid, const struct core_msg *m, uint8
 			a->msg.count += m->count;
 			return;
 		}
+		/* What a request rests on (an extent that its home is told of) comes before it. */
+		if (a->type == ACT_SEND && a->link == link && a->msg.type >= MSG_EXTENT_REQUEST)
+			break;
 		if (a->type == ACT_SEND ? run_has(a->msg.key, a->msg.count, m->key) ||
 						  run_has(m->key, m->count, a->msg.key)
 					: run_has(a->key, a->count, m->key))
