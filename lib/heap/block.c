@@ -45,7 +45,7 @@ static int alloc(dsm_heap_t *heap, uint64_t size, uint64_t align, uint64_t dest,
 /* The same, for those who give an offset. */
 static uint64_t alloc_or_0(dsm_heap_t *heap, uint64_t size, uint64_t align, bool *ret_zeroed)
 {
-	uint64_t off;
+	uint64_t off = 0;
 	int err = alloc(heap, size, align, 0, &off, ret_zeroed);
 
 	if (likely(!err))
@@ -135,7 +135,7 @@ static uint64_t word_off(const dsm_heap_t *heap, const uint64_t *word)
 
 int dsm_heap_alloc_to(dsm_heap_t *heap, size_t size, uint64_t *dest)
 {
-	uint64_t word = word_off(heap, dest), off;
+	uint64_t word = word_off(heap, dest), off = 0;
 
 	if (!word)
 		return seg_error(-EINVAL, "the word for the offset is not in the heap's segment");

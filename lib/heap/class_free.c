@@ -61,8 +61,8 @@ static int free_block(dsm_heap_t *heap, struct class_lane *l, struct heap_ask *a
 		      uint32_t word)
 {
 	struct class_heap *h = class_heap(heap);
-	bool own = is_own(l, off / SEG_GRAIN, word);
 	int err = check(heap, l, off, word);
+	bool own = !err && is_own(l, off / SEG_GRAIN, word);
 
 	if (!err && !own)
 		err = class_out_room(l);

@@ -18,7 +18,7 @@ static int add(struct freeing *f, uint64_t off)
 
 	if (!off)
 		return 0;
-	if (f->n == f->room) {
+	if (!f->off || f->n == f->room) {
 		f->room = f->room ? 2 * f->room : 1024;
 		more = realloc(f->off, f->room * sizeof(*more));
 		if (!more)

@@ -178,7 +178,7 @@ int heap_default(dsm_segment_t *seg, dsm_heap_t **ret)
 
 dsm_heap_t *heap_of(dsm_segment_t *seg)
 {
-	dsm_heap_t *heap;
+	dsm_heap_t *heap = NULL;
 
 	return dsm_heap_open(seg, &heap) ? NULL : heap;
 }

@@ -91,13 +91,14 @@ static inline double trace_give(volatile block_t *box, size_t n)
 	uint64_t x = 7, start = now_ns();
 
 	for (size_t i = 0; i < n; i++) {
+		volatile block_t *at = &box[i % TRACE_BOX];
 		block_t b = trace_alloc(trace_pick(&x));
 		unsigned int looks = 0;
 
 		*(volatile char *)trace_ptr(b) = 1;
-		while (box[i % TRACE_BOX])
+		while (*at)
 			trace_relax(&looks);
-		__atomic_store_n(&box[i % TRACE_BOX], b, __ATOMIC_RELEASE);
+		__atomic_store_n(at, b, __ATOMIC_RELEASE);
 	}
 	return (double)(now_ns() - start) / (double)n;
 }
