@@ -18,10 +18,10 @@ packages() { # GROUP: the group's packages, one word each
 			pahole mmdebstrap patch file ca-certificates ;;
 	bench) packages build; packages vm
 		echo iproute2 python3 util-linux openmpi-bin libopenmpi-dev g++ libmimalloc-dev \
-			libboost-dev ;;
+			libboost-dev liblmdb-dev redis-server ;;
 	lint) packages build; packages vm
 		echo sparse clang-tidy clang-format shellcheck mandoc python3 perl universal-ctags git libcmocka-dev \
-			libopenmpi-dev libmimalloc-dev ;;
+			libopenmpi-dev libmimalloc-dev liblmdb-dev ;;
 	docs) packages build; echo doxygen ;;
 	all) packages docs; packages test; packages bench; packages lint ;;
 	*) echo "deps.sh: no group '$1' (build test vm bench lint docs all)" >&2; exit 2 ;;

@@ -133,7 +133,7 @@ static inline uint32_t bucket_match(const struct map_bucket *b, uint64_t hash)
 /*
  * Have the bucket of @hash, and the entry that is likely to be meant, on their way from memory before they are
  * needed: while a new entry is made, and while the processor waits for a section to begin.
- * The table may be retired meanwhile; on a host that does no harm, as its memory stays mapped.
+ * The table may be retired meanwhile, which does no harm: grains stay mapped when they are free.
  */
 static inline void map_fetch(struct dsm_map *m, uint64_t hash)
 {
@@ -145,7 +145,7 @@ static inline void map_fetch(struct dsm_map *m, uint64_t hash)
 	if (unlikely(!table_good(m, table)))
 		return;
 	b = table_bucket_of(m, table, hash);
-	if (m->seg->cluster || MAP_UNDER_TSAN) {
+	if (MAP_UNDER_TSAN) {
 		__builtin_prefetch(b);
 		return;
 	}
