@@ -142,6 +142,7 @@ static uint64_t give(struct class_lane *l, struct class_work *w, uint32_t size,
 		(void)ask->fill(ask, base + off, size);
 	if (!ask->dest || !bits)
 		return off;
+	seg_crash_point("heap: block given out, not named");
 	atomic_store_explicit((_Atomic uint64_t *)(void *)(base + ask->dest), off,
 			      memory_order_release);
 	class_step();

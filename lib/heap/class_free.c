@@ -55,6 +55,7 @@ static void begin_free_from(dsm_heap_t *heap, struct class_journal *j, uint64_t 
 	class_step();
 	atomic_store_explicit((_Atomic uint64_t *)seg_at(heap->seg, dest), 0, memory_order_relaxed);
 	class_step();
+	seg_crash_point("heap: block not named any more, not free");
 }
 
 static int free_block(dsm_heap_t *heap, struct class_lane *l, struct heap_ask *ask, uint64_t off,
@@ -77,6 +78,7 @@ static int free_block(dsm_heap_t *heap, struct class_lane *l, struct heap_ask *a
 	else
 		class_out(l->journal, off);
 	class_step();
+	seg_crash_point("heap: block freed, and still noted");
 	if (ask->dest)
 		atomic_store_explicit(&l->journal->op, CLASS_IDLE, memory_order_relaxed);
 	if (l->empties > 2 * CLASS_SPARE)

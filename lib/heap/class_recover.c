@@ -32,8 +32,10 @@ static void finish_locked(dsm_heap_t *heap, struct seg_slot *dead)
 
 	switch (op) {
 	case CLASS_SPAN_TAKE:
+#ifndef DSM_MUTANT_HEAP_SPAN_LEAKED
 		if (good && !class_word(h, grain))
 			class_run_free(heap, run);
+#endif
 		break;
 	case CLASS_SPAN_DROP:
 		if (good) {
@@ -98,12 +100,17 @@ static void finish_word(dsm_heap_t *heap, struct seg_slot *dead)
 	if (!named || class_span_find(h, off, word, &at, &bit))
 		return;
 	if (op == CLASS_ALLOC_TO) {
+#ifndef DSM_MUTANT_HEAP_UNDONE_KEPT
 		if (own && atomic_load(named) != off)
 			atomic_fetch_or(at, bit);
+#endif
 	} else if (op == CLASS_FREE_FROM) {
 		if (atomic_load(named) == off)
 			atomic_store(named, 0);
 		class_step();
+#ifdef DSM_MUTANT_HEAP_FREE_FORGOTTEN
+		return;
+#endif
 		if (own)
 			atomic_fetch_or(at, bit);
 		else if (!on_its_way(j, off) && atomic_load(&j->out_count) < CLASS_OUT)
@@ -127,7 +134,9 @@ static int close_lane(dsm_heap_t *heap, struct seg_slot *dead)
 	err = seg_lock(heap->seg, &inbox->lock, SEG_LAYER_HEAP);
 	if (err)
 		return err;
+#ifndef DSM_MUTANT_HEAP_INBOX_LOST
 	class_inbox_empty(heap, index, NULL);
+#endif
 	seg_crash_point("heap: inbox empty, lane not closed");
 	atomic_store(&inbox->open, 0);
 	seg_unlock(heap->seg, &inbox->lock);

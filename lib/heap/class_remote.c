@@ -65,7 +65,9 @@ static void push(dsm_heap_t *heap, struct class_inbox *inbox, uint64_t off)
 	uint32_t n = atomic_load_explicit(&inbox->count, memory_order_relaxed);
 
 	if (n >= CLASS_INBOX) {
+#ifndef DSM_MUTANT_HEAP_FULL_INBOX_FORGETS
 		mark_in_span(heap, inbox, off);
+#endif
 	} else if (!n || atomic_load_explicit(&inbox->off[n - 1], memory_order_relaxed) != off) {
 		atomic_store_explicit(&inbox->off[n], off, memory_order_relaxed);
 		class_step();
