@@ -2,6 +2,7 @@
 /* A client of a map's server: requests in batches over a connection. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/map/request.h"
 #include "lib/segment/segment.h"

@@ -2,6 +2,7 @@
 /* A map's server: takes requests from its clients by turns, and never waits for one. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/map/request.h"
 #include "lib/segment/segment.h"
@@ -72,19 +73,17 @@ static bool answer_get(struct dsm_map_server *s, dsm_conn_t *c, const struct req
 	struct dsm_map_entry e = { 0 };
 	struct answer_head *a;
 	uint64_t bytes;
-	int err = dsm_map_read_begin(s->map);
+	int begun = dsm_map_read_begin(s->map);
+	int err = begun ? begun : dsm_map_find(s->map, q->key, q->head.key_size, &e);
 
-	if (!err)
-		err = dsm_map_find(s->map, q->key, q->head.key_size, &e);
 	bytes = err ? 0 : e.value_size < q->head.room ? e.value_size : q->head.room;
 	a = answer_room(c, sizeof(*a) + bytes);
 	if (a) {
-		*a = (struct answer_head){ err ? err : e.value_size, e.version };
+		*a = (struct answer_head){ err ? err : (int64_t)e.value_size, e.version };
 		if (bytes)
 			memcpy(a + 1, e.value, bytes);
 	}
-	/* -EUSERS, -ENOTCONN: reading was never begun. */
-	if (!err || err == -ENOENT || err == -EBADMSG)
+	if (!begun)
 		dsm_map_read_end(s->map);
 	return a && !dsm_ring_commit(dsm_conn_out(c), a, sizeof(*a) + bytes);
 }

@@ -21,13 +21,20 @@ int rig_open_host(void **state)
 	(void)state;
 	strcpy(uri, rig_uri("ring"));
 	seg[0] = rig_segment(uri, 4u << 20);
+#ifdef __SANITIZE_THREAD__
+	/* Threads that meet in memory mapped at two places are strangers to ThreadSanitizer. */
+	seg[1] = seg[0];
+	return 0;
+#else
 	return dsm_segment_open(uri, NULL, &seg[1]);
+#endif
 }
 
 int rig_close_host(void **state)
 {
 	(void)state;
-	dsm_segment_close(seg[1]);
+	if (seg[1] != seg[0])
+		dsm_segment_close(seg[1]);
 	dsm_segment_close(seg[0]);
 	return dsm_segment_unlink(uri, NULL);
 }
