@@ -22,3 +22,7 @@ $(B)/floor_heap_mi: tests/bench/floor_heap_mi.c tests/bench/heap_trace.h tests/b
 $(B)/floor_heap_boost: tests/bench/floor_heap_boost.cpp tests/bench/heap_trace.h tests/bench/measure.h | build/.deps-bench
 	@mkdir -p $(@D)
 	$(CXX) $(CPPFLAGS) -O2 -Wall -Wextra -pthread -o $@ $< -lrt
+
+# Inside libdsm: its own sources, as the archive shows only what programs may use.
+TOOLS += topic_bench
+topic_bench_SRCS := tests/bench/topic_bench.c $(filter-out lib/node_heap.c lib/simple.c lib/list.c,$(wildcard lib/*.c))
