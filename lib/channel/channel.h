@@ -19,6 +19,7 @@
 #include <dsm/channel.h>
 
 #include "lib/channel/slots.h"
+#include "lib/channel/spin.h"
 #include "lib/segment/segment.h"
 
 #define CHANNEL_MAGIC	0x31306c6e68634453ull /* "SDchnl01" */
@@ -113,7 +114,7 @@ struct dsm_channel {
 	uint32_t size;
 	/* What a read needs. */
 	_Alignas(64) _Atomic uint32_t read_lock;
-	_Atomic uint32_t spins; /* looks before sleeping */
+	struct channel_spin spin;
 	struct slots in;
 	struct channel_count *count; /* the seat's, or own_count */
 	struct channel_count own_count;

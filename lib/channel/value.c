@@ -5,8 +5,6 @@
 #include "lib/channel/channel.h"
 #include "lib/channel/cluster.h"
 
-#define SPINS_MOST 256u
-
 static inline void mark_used(struct dsm_channel *ch)
 {
 	if (unlikely(!atomic_load_explicit(&ch->used, memory_order_relaxed)))
@@ -160,20 +158,18 @@ int dsm_channel_read_newer(dsm_channel_t *ch, void *buffer, size_t room, uint64_
 /* Looks a few times before sleeping, as often as that was of use lately. */
 static bool spin(struct dsm_channel *ch, const struct slots *in, uint64_t than)
 {
-	uint32_t spins = atomic_load_explicit(&ch->spins, memory_order_relaxed), i = 0;
-	bool came = false;
+	uint32_t turns = channel_spin_turns(&ch->spin);
 
-	for (; i < spins && !came; i++) {
-		came = slots_newest(in) > than;
+	for (uint32_t i = 0; i < turns; i++) {
+		if (slots_newest(in) > than) {
+			channel_spin_paid(&ch->spin, i);
+			return true;
+		}
 		__builtin_ia32_pause();
 	}
-	spins = came ? spins * 2 : spins / 2;
-	atomic_store_explicit(&ch->spins,
-			      spins > SPINS_MOST ? SPINS_MOST
-			      : spins		 ? spins
-						 : 1,
-			      memory_order_relaxed);
-	return came;
+	if (turns)
+		channel_spin_failed(&ch->spin, turns);
+	return false;
 }
 
 /* What the reader sleeps on may change when the segment was made anew. */
