@@ -15,7 +15,6 @@ TOP = os.path.abspath(os.path.join(os.path.dirname(__file__), "..", ".."))
 BUILD = os.environ.get("DSM_BUILD", os.path.join(TOP, "build", "release"))
 sys.path.insert(0, os.path.join(BUILD, "python"))
 
-sys.setdlopenflags(os.RTLD_LAZY | os.RTLD_GLOBAL)
 import dsm  # noqa: E402
 
 DEADLINE = 20
@@ -48,8 +47,9 @@ class Nodes:
 
     def start(self):
         for i, port in enumerate(self.ports):
-            words = ["setpriv", "--pdeathsig", "KILL", os.path.join(BUILD, "dsmd"), "--port", str(port), "--pager", "uffd",
-                     "--run-dir", self.directory, "--chunks", "32768", "--log-level", "error"]
+            words = ["setpriv", "--pdeathsig", "KILL", os.path.join(BUILD, "dsmd"),
+                     "--port", str(port), "--pager", "uffd", "--run-dir", self.directory,
+                     "--chunks", "32768", "--log-level", "error"]
             if i:
                 words += ["--join", f"127.0.0.1:{self.ports[0]}"]
             self.agents.append(subprocess.Popen(words, env=self.environment(i)))
@@ -147,7 +147,7 @@ def beside(request):
         else:
             environment = dict(os.environ, PYTHONPATH=os.path.join(BUILD, "python"))
         if len(words) == 1:
-            prologue = f"import sys, os; sys.setdlopenflags(os.RTLD_LAZY); import dsm, os, sys, time\nuri = {uri!r}\n" \
+            prologue = f"import dsm, os, sys, time\nuri = {uri!r}\n" \
                        "def say(*words): print(*words, flush=True)\n"
             words = (sys.executable, "-c", prologue + textwrap.dedent(words[0]))
         programs.append(Program(list(words), environment))
