@@ -173,3 +173,28 @@ int rig_used_are(dsm_heap_t *heap, uint64_t *off, size_t n)
 	}
 	return k.wrong;
 }
+
+uint64_t rig_alloc(int side, size_t size)
+{
+	uint64_t off = dsm_heap_alloc(rig_heap[side], size);
+
+	if (!off)
+		fail_msg("%zu bytes: %s", size, dsm_last_error());
+	return off;
+}
+
+void rig_free(int side, uint64_t off)
+{
+	if (dsm_heap_free(rig_heap[side], off))
+		fail_msg("%s", dsm_last_error());
+}
+
+/* Nothing is on its way, nothing is left. */
+void rig_all_free(void)
+{
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(dsm_heap_flush(rig_heap[i]), 0);
+	assert_int_equal(dsm_heap_flush(rig_heap[0]), 0);
+	rig_whole(rig_heap[0]);
+	assert_int_equal(rig_used(rig_heap[0]), 0);
+}

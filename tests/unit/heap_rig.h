@@ -35,4 +35,10 @@ uint64_t rig_used(dsm_heap_t *heap);
  */
 int rig_used_are(dsm_heap_t *heap, uint64_t *off, size_t n);
 
+/* On side 0 or 1; the test fails where they do. */
+uint64_t rig_alloc(int side, size_t size);
+void rig_free(int side, uint64_t off);
+/* After all frees are where they belong: the heap is whole and empty. */
+void rig_all_free(void);
+
 #endif

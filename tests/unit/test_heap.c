@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Heaps of size classes: what they give, what they refuse, who may free what; the same over
- * shared memory and over a region of two nodes.
+ * Heaps of size classes: what they give, what they refuse, what they find; the same over shared
+ * memory and over a region of two nodes.
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -10,44 +10,14 @@
 #include <cmocka.h>
 
 #include <errno.h>
-#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include "lib/heap/class.h"
 #include "lib/segment/layout.h"
 #include "tests/unit/heap_rig.h"
 #include "tests/unit/lib_nodes.h"
 #include "tests/unit/segment_rig.h"
-
-#define MANY 5000
-
-static uint64_t must_alloc(int side, size_t size)
-{
-	uint64_t off = dsm_heap_alloc(rig_heap[side], size);
-
-	if (!off)
-		fail_msg("%zu bytes: %s", size, dsm_last_error());
-	return off;
-}
-
-static void must_free(int side, uint64_t off)
-{
-	if (dsm_heap_free(rig_heap[side], off))
-		fail_msg("%s", dsm_last_error());
-}
-
-/* Nothing is on its way, nothing is left. */
-static void all_is_free(void)
-{
-	for (int i = 0; i < 2; i++)
-		assert_int_equal(dsm_heap_flush(rig_heap[i]), 0);
-	assert_int_equal(dsm_heap_flush(rig_heap[0]), 0);
-	rig_whole(rig_heap[0]);
-	assert_int_equal(rig_used(rig_heap[0]), 0);
-}
 
 static void every_size_has_room_and_its_own_place(void **state)
 {
@@ -59,7 +29,7 @@ static void every_size_has_room_and_its_own_place(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < N; i++) {
-		off[i] = must_alloc(0, sizes[i]);
+		off[i] = rig_alloc(0, sizes[i]);
 		assert_int_equal(off[i] % HEAP_ALIGN, 0);
 		assert_true(dsm_heap_usable_size(rig_heap[0], off[i]) >= sizes[i]);
 		assert_int_equal(dsm_heap_offset(rig_heap[0], dsm_heap_ptr(rig_heap[0], off[i])),
@@ -73,9 +43,9 @@ static void every_size_has_room_and_its_own_place(void **state)
 
 		for (size_t k = 0; k < dsm_heap_usable_size(rig_heap[0], off[i]); k += 7)
 			assert_int_equal(p[k], i + 1);
-		must_free(0, off[i]);
+		rig_free(0, off[i]);
 	}
-	all_is_free();
+	rig_all_free();
 }
 
 static void classes_waste_little(void **state)
@@ -117,13 +87,13 @@ static void blocks_lie_where_asked(void **state)
 			assert_int_not_equal(off[n], 0);
 			assert_int_equal((uintptr_t)dsm_heap_ptr(rig_heap[0], off[n]) % align, 0);
 			memset(dsm_heap_ptr(rig_heap[0], off[n]), 0x77, size);
-			must_free(0, off[n]);
+			rig_free(0, off[n]);
 		}
 	assert_int_equal(dsm_heap_aligned_alloc(rig_heap[0], 3, 8), 0);
 	assert_int_equal(errno, EINVAL);
 	assert_int_equal(dsm_heap_aligned_alloc(rig_heap[0], 8192, 8), 0);
 	assert_int_equal(dsm_heap_aligned_alloc(rig_heap[0], 0, 8), 0);
-	all_is_free();
+	rig_all_free();
 }
 
 static bool all_zero(const uint8_t *p, size_t n)
@@ -146,14 +116,14 @@ static void calloc_is_zeroed_and_counts_right(void **state)
 		assert_true(all_zero(dsm_heap_ptr(rig_heap[0], b), 120000));
 		memset(dsm_heap_ptr(rig_heap[0], a), 1, 300);
 		memset(dsm_heap_ptr(rig_heap[0], b), 1, 120000);
-		must_free(0, a);
-		must_free(0, b);
+		rig_free(0, a);
+		rig_free(0, b);
 	}
 	assert_int_equal(dsm_heap_calloc(rig_heap[0], SIZE_MAX / 2, 3), 0);
 	assert_int_equal(errno, ENOMEM);
 	assert_int_equal(dsm_heap_calloc(rig_heap[0], 0, 3), 0);
 	assert_int_equal(errno, EINVAL);
-	all_is_free();
+	rig_all_free();
 }
 
 static void realloc_keeps_what_was_there(void **state)
@@ -179,13 +149,13 @@ static void realloc_keeps_what_was_there(void **state)
 	assert_int_equal(errno, ENOMEM);
 	assert_int_equal(dsm_heap_realloc(rig_heap[0], off + 8, 100), 0);
 	assert_int_equal(errno, EINVAL);
-	must_free(0, off);
-	all_is_free();
+	rig_free(0, off);
+	rig_all_free();
 }
 
 static void what_is_no_block_is_refused(void **state)
 {
-	uint64_t a = must_alloc(0, 100), b = must_alloc(0, 100000), c;
+	uint64_t a = rig_alloc(0, 100), b = rig_alloc(0, 100000), c;
 
 	(void)state;
 	assert_int_equal(dsm_heap_free(rig_heap[0], 0), 0);
@@ -208,11 +178,11 @@ static void what_is_no_block_is_refused(void **state)
 			assert_int_equal(dsm_heap_usable_size(h, wild[i]), 0);
 		}
 	}
-	must_free(0, a);
+	rig_free(0, a);
 	assert_int_equal(dsm_heap_free(rig_heap[0], a), -EALREADY);
 	assert_non_null(strstr(dsm_last_error(), "free already"));
 	assert_int_equal(dsm_heap_free(rig_heap[1], a), -EALREADY);
-	must_free(1, b);
+	rig_free(1, b);
 	c = dsm_heap_free(rig_heap[0], b) ? 0 : 1;
 	assert_int_equal(c, 0);
 	assert_int_equal(dsm_heap_alloc(rig_heap[0], 1ull << 60), 0);
@@ -222,183 +192,7 @@ static void what_is_no_block_is_refused(void **state)
 	assert_null(dsm_heap_ptr(rig_heap[0], 0));
 	assert_null(dsm_heap_ptr(rig_heap[0], 1ull << 60));
 	assert_int_equal(dsm_heap_offset(rig_heap[0], &a), 0);
-	all_is_free();
-}
-
-/* Blocks go to the other side to be freed, and their places come back. */
-static void anybody_frees_what_somebody_allocated(void **state)
-{
-	static uint64_t off[MANY];
-	uint64_t x = 7;
-	struct dsm_segment_info before, after;
-
-	(void)state;
-	for (int round = 0; round < 6; round++) {
-		for (int i = 0; i < MANY; i++) {
-			off[i] = must_alloc(0, rig_seg[0]->cluster ? 16 + rig_next(&x) % 200
-								   : rig_pick(&x));
-			memset(dsm_heap_ptr(rig_heap[0], off[i]), i, 8);
-		}
-		if (round < 2)
-			assert_int_equal(dsm_segment_info(rig_seg[0], &before), 0);
-		for (int i = 0; i < MANY; i++)
-			must_free(1, off[i]);
-	}
-	assert_int_equal(dsm_segment_info(rig_seg[0], &after), 0);
-	/* They did come back: six times as much was allocated. */
-	assert_true(after.size - after.free_bytes < 2 * (before.size - before.free_bytes));
-	all_is_free();
-}
-
-static void *end_with_blocks(void *arg)
-{
-	uint64_t *off = arg;
-
-	for (int i = 0; i < 1000; i++)
-		off[i] = must_alloc(0, 200);
-	return NULL;
-}
-
-static void the_spans_of_a_thread_that_ended_are_used_again(void **state)
-{
-	static uint64_t off[1000];
-	uint64_t again[300];
-	pthread_t thread;
-	bool met = false;
-
-	(void)state;
-	assert_int_equal(pthread_create(&thread, NULL, end_with_blocks, off), 0);
-	assert_int_equal(pthread_join(thread, NULL), 0);
-	rig_whole(rig_heap[0]);
-	assert_int_equal(rig_used(rig_heap[0]), 1000);
-	for (int i = 0; i < 1000; i += 2)
-		must_free(1, off[i]);
-	assert_int_equal(dsm_heap_flush(rig_heap[1]), 0);
-	for (int i = 0; i < 300; i++) {
-		again[i] = must_alloc(1, 200);
-		met |= again[i] / SEG_GRAIN == off[0] / SEG_GRAIN;
-	}
-	assert_true(met);
-	for (int i = 1; i < 1000; i += 2)
-		must_free(0, off[i]);
-	for (int i = 0; i < 300; i++)
-		must_free(0, again[i]);
-	all_is_free();
-}
-
-static void a_word_gets_and_loses_its_block(void **state)
-{
-	uint64_t at = must_alloc(0, 64), *word = dsm_heap_ptr(rig_heap[0], at), outside = 0;
-
-	(void)state;
-	memset(word, 0, 64);
-	assert_int_equal(dsm_heap_alloc_to(rig_heap[0], 100, &word[0]), 0);
-	assert_int_equal(dsm_heap_alloc_to(rig_heap[0], 100000, &word[1]), 0);
-	assert_true(dsm_heap_usable_size(rig_heap[0], word[0]) >= 100);
-	assert_true(dsm_heap_usable_size(rig_heap[0], word[1]) >= 100000);
-	assert_int_equal(dsm_heap_free_from(rig_heap[0], &word[0]), 0);
-	assert_int_equal(word[0], 0);
-	assert_int_equal(dsm_heap_free_from(rig_heap[0], &word[0]), 0);
-	/* On the other side. */
-	word = dsm_heap_ptr(rig_heap[1], at);
-	assert_int_equal(dsm_heap_free_from(rig_heap[1], &word[1]), 0);
-	assert_int_equal(word[1], 0);
-	assert_int_equal(dsm_heap_alloc_to(rig_heap[1], 48, &word[2]), 0);
-	word = dsm_heap_ptr(rig_heap[0], at);
-	assert_int_equal(dsm_heap_free_from(rig_heap[0], &word[2]), 0);
-	word[3] = at + 4;
-	assert_int_equal(dsm_heap_free_from(rig_heap[0], &word[3]), -EINVAL);
-	assert_int_equal(word[3], at + 4);
-	assert_int_equal(dsm_heap_alloc_to(rig_heap[0], 100, &outside), -EINVAL);
-	assert_int_equal(dsm_heap_free_from(rig_heap[0], &outside), -EINVAL);
-	assert_int_equal(dsm_heap_alloc_to(rig_heap[0], 100, (uint64_t *)((char *)word + 4)),
-			 -EINVAL);
-	must_free(0, at);
-	all_is_free();
-}
-
-static void a_full_heap_says_so_and_goes_on(void **state)
-{
-	static uint64_t off[40000];
-	int n = 0;
-	size_t size = rig_seg[0]->cluster ? 20000 : 3000;
-
-	(void)state;
-	while (n < 40000 && (off[n] = dsm_heap_alloc(rig_heap[0], size)))
-		n++;
-	assert_true(n > 100 && n < 40000);
-	assert_int_equal(errno, ENOMEM);
-	assert_non_null(strstr(dsm_last_error(), "full"));
-	assert_int_equal(dsm_heap_alloc(rig_heap[0], 200000), 0);
-	rig_whole(rig_heap[0]);
-	/* What the other side frees can be had again, if it says that it has. */
-	for (int i = 0; i < n; i += 2)
-		must_free(1, off[i]);
-	assert_int_equal(dsm_heap_flush(rig_heap[1]), 0);
-	for (int i = 0; i < n; i += 2)
-		off[i] = must_alloc(0, size);
-	for (int i = 0; i < n; i++)
-		must_free(0, off[i]);
-	all_is_free();
-	must_free(0, must_alloc(0, 300000));
-}
-
-static void *churn(void *arg)
-{
-	uint64_t live[64] = { 0 }, x = (uintptr_t)arg * 77 + 1;
-	int side = (uintptr_t)arg % 2;
-
-	for (int i = 0; i < 20000; i++) {
-		size_t k = rig_next(&x) % 64;
-
-		if (live[k]) {
-			uint64_t *p = dsm_heap_ptr(rig_heap[side], live[k]);
-
-			assert_int_equal(*p, live[k]);
-			must_free(side, live[k]);
-		}
-		live[k] = must_alloc(side, 16 + rig_next(&x) % 500);
-		*(uint64_t *)dsm_heap_ptr(rig_heap[side], live[k]) = live[k];
-	}
-	for (int k = 0; k < 64; k++)
-		must_free(side, live[k]);
-	return NULL;
-}
-
-static void threads_do_not_meet(void **state)
-{
-	pthread_t thread[4];
-
-	(void)state;
-	for (uintptr_t i = 0; i < 4; i++)
-		assert_int_equal(pthread_create(&thread[i], NULL, churn, (void *)i), 0);
-	for (int i = 0; i < 4; i++)
-		assert_int_equal(pthread_join(thread[i], NULL), 0);
-	all_is_free();
-}
-
-static void a_child_goes_on_with_its_parents_heap(void **state)
-{
-	uint64_t mine = must_alloc(0, 500), word = dsm_heap_calloc(rig_heap[0], 1, 64), *p;
-	int status;
-	pid_t pid;
-
-	(void)state;
-	p = dsm_heap_ptr(rig_heap[0], word);
-	pid = fork();
-	if (!pid) {
-		int err = dsm_heap_alloc_to(rig_heap[0], 500, p);
-
-		if (!err && *p != mine)
-			err = dsm_heap_free(rig_heap[0], mine);
-		_exit(err || *p == mine);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_int_equal(status, 0);
-	(void)dsm_segment_recover(rig_seg[0]);
-	must_free(0, *p);
-	must_free(0, word);
-	all_is_free();
+	rig_all_free();
 }
 
 /* ------------------------------------------------------------ on one host */
@@ -556,13 +350,7 @@ static void damage_is_found(void **state)
 		cmocka_unit_test(blocks_lie_where_asked),                                          \
 		cmocka_unit_test(calloc_is_zeroed_and_counts_right),                               \
 		cmocka_unit_test(realloc_keeps_what_was_there),                                    \
-		cmocka_unit_test(what_is_no_block_is_refused),                                     \
-		cmocka_unit_test(anybody_frees_what_somebody_allocated),                           \
-		cmocka_unit_test(the_spans_of_a_thread_that_ended_are_used_again),                 \
-		cmocka_unit_test(a_word_gets_and_loses_its_block),                                 \
-		cmocka_unit_test(threads_do_not_meet),                                             \
-		cmocka_unit_test(a_child_goes_on_with_its_parents_heap),                           \
-		cmocka_unit_test(a_full_heap_says_so_and_goes_on)
+		cmocka_unit_test(what_is_no_block_is_refused)
 
 int main(void)
 {
