@@ -55,5 +55,6 @@ int cmd_heap_stat(struct cli *cli, int argc, char **argv);
 int cmd_heap_dump(struct cli *cli, int argc, char **argv);
 int cmd_heap_validate(struct cli *cli, int argc, char **argv);
 int cmd_heap_map(struct cli *cli, int argc, char **argv);
+int cmd_map_serve(struct cli *cli, int argc, char **argv);
 
 #endif

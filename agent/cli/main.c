@@ -35,6 +35,7 @@ static const struct command {
 	{ "heap", "dump", cmd_heap_dump, "every block of a heap" },
 	{ "heap", "validate", cmd_heap_validate, "look for damage in a heap" },
 	{ "heap", "map", cmd_heap_map, "a picture of a heap's blocks" },
+	{ "map", "serve", cmd_map_serve, "keep a map and answer for it over connections" },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 
