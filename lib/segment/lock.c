@@ -126,7 +126,7 @@ void seg_unlock(dsm_segment_t *seg, struct seg_lock *lock)
 	if (held)
 		atomic_store_explicit(held, 0, memory_order_relaxed);
 	if (unlikely(atomic_load_explicit(&seg->priv->npending, memory_order_relaxed)) &&
-	    seg_holds_nothing(self))
+	    !seg_recovering && seg_holds_nothing(self))
 		seg_recover_pending(seg);
 }
 

@@ -91,6 +91,11 @@ void seg_recover_layers(dsm_segment_t *seg, struct seg_slot *dead, enum seg_laye
 /* Clean up after @id as far as a holder of locks may; see to the rest later. True: the holder is gone. */
 bool seg_recover_upto(dsm_segment_t *seg, seg_id id, enum seg_layer layer);
 void seg_recover_pending(dsm_segment_t *seg);
+/*
+ * How many dead the calling thread is, one within the other: while it is any, its slot does not
+ * tell which locks it holds itself.
+ */
+extern __thread unsigned int seg_recovering __attribute__((tls_model("initial-exec")));
 
 /* grain.c, root.c: parts of the grains layer's recovery. */
 void seg_grains_sweep_root(dsm_segment_t *seg, uint32_t root);

@@ -6,6 +6,7 @@
 #include "lib/segment/private.h"
 
 void (*seg_crash_hook)(const char *where);
+__thread unsigned int seg_recovering __attribute__((tls_model("initial-exec")));
 
 static const struct {
 	enum seg_layer layer;
@@ -72,7 +73,9 @@ static bool recover_claimed(dsm_segment_t *seg, seg_id id, enum seg_layer upto)
 	if (atomic_load(&dead->state) != SLOT_USED || seg_slot_id(dead) != id)
 		return false;
 	before = become(seg, (struct seg_tls){ atomic_load(&seg->serial), dead });
+	seg_recovering++;
 	seg_recover_layers(seg, dead, upto);
+	seg_recovering--;
 	(void)become(seg, before);
 	if (upto == SEG_LAYERS - 1) {
 		atomic_fetch_add(&seg_common(seg)->recovered, 1);
