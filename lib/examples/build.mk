@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-TOOLS += heat hello counter pingpong
+TOOLS += heat hello counter pingpong basket
 
 heat_SRCS := lib/examples/heat.c lib/examples/heat_kernel.c lib/examples/heat_team.c
 heat_DEPS := $(B)/libdsm.a
@@ -9,6 +9,8 @@ counter_SRCS := lib/examples/counter.c
 counter_DEPS := $(B)/libdsm.a
 pingpong_SRCS := lib/examples/pingpong.c
 pingpong_DEPS := $(B)/libdsm.a
+basket_SRCS := lib/examples/basket.c
+basket_DEPS := $(B)/libdsm.a
 
 # The arithmetic as fast as the compiler can, for the sequential run too.
 # Contracted multiply-adds would round differently on different machines.
