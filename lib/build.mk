@@ -7,20 +7,23 @@ LIBDSM_OBJS := $(LIBDSM_SRCS:%.c=$(B)/%.o)
 LIBRARIES += $(B)/libdsm.so.0 $(B)/libdsm.so $(B)/libdsm.a
 
 $(B)/libdsm.so.0: $(LIBDSM_OBJS) lib/libdsm.map
-	$(CC) $(LDFLAGS) -shared -Wl,-soname,libdsm.so.0 -Wl,--version-script=lib/libdsm.map \
+	$(call say,LD)
+	$(Q)$(CC) $(LDFLAGS) -shared -Wl,-soname,libdsm.so.0 -Wl,--version-script=lib/libdsm.map \
 		-o $@ $(LIBDSM_OBJS)
 
 $(B)/libdsm.so: $(B)/libdsm.so.0
-	ln -sf libdsm.so.0 $@
+	$(Q)ln -sf libdsm.so.0 $@
 
 # One object with dsm_* (and shm_heap_*) as its only global names, like the shared library.
 $(B)/lib/libdsm.o: $(LIBDSM_OBJS)
-	$(CC) $(filter -fsanitize=%,$(LDFLAGS)) -r -nostdlib -o $@ $(LIBDSM_OBJS)
-	objcopy --wildcard --keep-global-symbol='dsm_*' --keep-global-symbol='shm_heap_*' $@
+	$(call say,LD)
+	$(Q)$(CC) $(filter -fsanitize=%,$(LDFLAGS)) -r -nostdlib -o $@ $(LIBDSM_OBJS)
+	$(Q)objcopy --wildcard --keep-global-symbol='dsm_*' --keep-global-symbol='shm_heap_*' $@
 
 $(B)/libdsm.a: $(B)/lib/libdsm.o
-	rm -f $@
-	$(AR) rcs $@ $<
+	$(call say,AR)
+	$(Q)rm -f $@
+	$(Q)$(AR) rcs $@ $<
 
 UFFD_PAGER_SRCS := $(wildcard agent/pager/uffd*.c)
 
