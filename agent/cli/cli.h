@@ -55,6 +55,15 @@ int cmd_heap_stat(struct cli *cli, int argc, char **argv);
 int cmd_heap_dump(struct cli *cli, int argc, char **argv);
 int cmd_heap_validate(struct cli *cli, int argc, char **argv);
 int cmd_heap_map(struct cli *cli, int argc, char **argv);
+int cmd_map_get(struct cli *cli, int argc, char **argv);
+int cmd_map_set(struct cli *cli, int argc, char **argv);
+int cmd_map_del(struct cli *cli, int argc, char **argv);
+int cmd_map_cas(struct cli *cli, int argc, char **argv);
+int cmd_map_list(struct cli *cli, int argc, char **argv);
+int cmd_map_watch(struct cli *cli, int argc, char **argv);
+int cmd_map_stat(struct cli *cli, int argc, char **argv);
+int cmd_map_save(struct cli *cli, int argc, char **argv);
+int cmd_map_load(struct cli *cli, int argc, char **argv);
 int cmd_map_serve(struct cli *cli, int argc, char **argv);
 
 #endif

@@ -35,6 +35,15 @@ static const struct command {
 	{ "heap", "dump", cmd_heap_dump, "every block of a heap" },
 	{ "heap", "validate", cmd_heap_validate, "look for damage in a heap" },
 	{ "heap", "map", cmd_heap_map, "a picture of a heap's blocks" },
+	{ "map", "get", cmd_map_get, "the value of a map's key" },
+	{ "map", "set", cmd_map_set, "have a key mean a value" },
+	{ "map", "del", cmd_map_del, "delete a key" },
+	{ "map", "cas", cmd_map_cas, "have a key mean a value if it means another one" },
+	{ "map", "list", cmd_map_list, "a map's keys and values" },
+	{ "map", "watch", cmd_map_watch, "every change of a map, as it happens" },
+	{ "map", "stat", cmd_map_stat, "a map as a whole" },
+	{ "map", "save", cmd_map_save, "write a map to a file" },
+	{ "map", "load", cmd_map_load, "set what a file says" },
 	{ "map", "serve", cmd_map_serve, "keep a map and answer for it over connections" },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-TOOLS += heat hello counter pingpong basket
+TOOLS += heat hello counter pingpong producer consumer basket
 
 heat_SRCS := lib/examples/heat.c lib/examples/heat_kernel.c lib/examples/heat_team.c
 heat_DEPS := $(B)/libdsm.a
@@ -9,6 +9,10 @@ counter_SRCS := lib/examples/counter.c
 counter_DEPS := $(B)/libdsm.a
 pingpong_SRCS := lib/examples/pingpong.c
 pingpong_DEPS := $(B)/libdsm.a
+producer_SRCS := lib/examples/producer.c
+producer_DEPS := $(B)/libdsm.a
+consumer_SRCS := lib/examples/consumer.c
+consumer_DEPS := $(B)/libdsm.a
 basket_SRCS := lib/examples/basket.c
 basket_DEPS := $(B)/libdsm.a
 
