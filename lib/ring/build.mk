@@ -16,6 +16,7 @@ test_map_serve_LIBS := cmocka
 test_map_serve_DEPS := $(B)/libdsm.a
 $(B)/test_ring $(B)/test_conn $(B)/test_ring_kill $(B)/test_map_serve: | $(B)/dsmd
 
-TOOLS += ring_bench
+TOOLS += ring_bench floor_ring
+floor_ring_SRCS := tests/bench/floor_ring.c
 ring_bench_SRCS := tests/bench/ring_bench.c
 ring_bench_DEPS := $(B)/libdsm.a

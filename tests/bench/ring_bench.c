@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT
 /*
- * ring_bench CPU,CPU [COUNT]: a ring between two processes. Prints the rate of messages of
+ * ring_bench CPU,CPU [COUNT [NAME]]: a ring between two processes. Prints the rate of messages of
  * 64 bytes one way, sent and received one by one (ring_rate), in place (ring_rate_inplace)
  * and 16 at a time (ring_rate_batch), each of whose words is checked; and the round trip of 8
  * and of 64 bytes.
  */
 #include <dsm_ring.h>
+#include <stdbool.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -199,20 +200,33 @@ static void trips(const char *name, size_t size)
 	printf("%s %.4f us\n", name, (double)took / 1e3 / n);
 }
 
+static const char *only; /* NULL: all */
+
+static bool asked(const char *name)
+{
+	return !only || !strcmp(only, name);
+}
+
 int main(int argc, char **argv)
 {
 	if (argc < 2 || sscanf(argv[1], "%d,%d", &cpus[0], &cpus[1]) != 2) {
-		fprintf(stderr, "usage: ring_bench CPU,CPU [COUNT]\n");
+		fprintf(stderr, "usage: ring_bench CPU,CPU [COUNT [NAME]]\n");
 		return 2;
 	}
 	count = argc > 2 ? (uint32_t)atoi(argv[2]) / BATCH * BATCH : RATE_COUNT;
+	only = argc > 3 ? argv[3] : NULL;
 	snprintf(uri, sizeof(uri), "shm:ring-bench-%d", getpid());
 	check(dsm_segment_create(uri, NULL, &seg));
-	rate("ring_rate", send_one, recv_one, 1);
-	rate("ring_rate_inplace", send_inplace, recv_inplace, 1);
-	rate("ring_rate_batch", send_batch, recv_batch, BATCH);
-	trips("ring_rtt", 8);
-	trips("ring_rtt_64", 64);
+	if (asked("ring_rate"))
+		rate("ring_rate", send_one, recv_one, 1);
+	if (asked("ring_rate_inplace"))
+		rate("ring_rate_inplace", send_inplace, recv_inplace, 1);
+	if (asked("ring_rate_batch"))
+		rate("ring_rate_batch", send_batch, recv_batch, BATCH);
+	if (asked("ring_rtt"))
+		trips("ring_rtt", 8);
+	if (asked("ring_rtt_64"))
+		trips("ring_rtt_64", 64);
 	dsm_segment_close(seg);
 	check(dsm_segment_unlink(uri, NULL));
 	return 0;
