@@ -259,7 +259,7 @@ PyObject *map_setdefault(PyObject *self, PyObject *args)
 PyObject *map_delete(PyObject *self, PyObject *args)
 {
 	PyObject *key, *version = Py_None;
-	uint64_t number;
+	uint64_t number = 0;
 
 	if (!PyArg_ParseTuple(args, "O|O", &key, &version) ||
 	    (version != Py_None && number_get(version, UINT64_MAX, "version", &number)) ||

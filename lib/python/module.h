@@ -176,8 +176,8 @@ int heap_setup(PyObject *module);      /* heap.c */
 /* ------------------------------------------------------------ small helpers: values.c */
 
 /* Two fields of a PyMethodDef. */
-#define KEYWORDS(f) (PyCFunction)(void (*)(void)) f, METH_VARARGS | METH_KEYWORDS
-#define FAST(f)	    (PyCFunction)(void (*)(void)) f, METH_FASTCALL
+#define KEYWORDS(f) (PyCFunction)(void (*)(void))(f), METH_VARARGS | METH_KEYWORDS
+#define FAST(f)	    (PyCFunction)(void (*)(void))(f), METH_FASTCALL
 
 /* Adds a type made from @spec to the module; *@ret, borrowed. 0 or -1. */
 int type_add(PyObject *module, PyType_Spec *spec, PyTypeObject **ret);
