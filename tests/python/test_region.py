@@ -134,8 +134,34 @@ def test_named_arrays_on_one_host(beside):
         assert program.line() == "600003.0"
         program.end()
         assert grid[-1, -1] == 5
-        with pytest.raises(dsm.Invalid):
-            dsm.array(uri, (3000, 1000))
+        for other in ((3000, 1000),), ((1000, 300),), ((300, 1000), "i8"):
+            with pytest.raises(dsm.Invalid) as caught:
+                dsm.array(uri, *other)
+            assert "<f8 (300, 1000)" in str(caught.value)
+    finally:
+        dsm.unlink(uri)
+
+
+def test_all_that_make_an_array_at_once_have_the_same(beside):
+    uri = "shm:array-of-many"
+    programs = [beside(uri, """
+        sys.stdin.readline()
+        grid = dsm.array(uri, 1000, "i8")
+        grid[int(sys.stdin.readline())] = 1
+        say("done")
+        sys.stdin.readline()
+        say(int(grid.sum()))
+    """) for _ in range(4)]
+    try:
+        for program in programs:
+            program.tell("")
+        for i, program in enumerate(programs):
+            program.tell(str(i))
+            assert program.line() == "done"
+        for program in programs:
+            program.tell("")
+            assert program.line() == "4"
+            program.end()
     finally:
         dsm.unlink(uri)
 

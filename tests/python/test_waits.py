@@ -8,9 +8,6 @@ import time
 import dsm
 import pytest
 
-
-
-
 WAITS = {
     "Ring.recv": lambda s: dsm.Ring(s).recv,
     "Ring.recv_many": lambda s: lambda t, r=dsm.Ring(s): r.recv_many(5, t),

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """numpy arrays over shared memory, without a copy."""
-from ._dsm import Error, Heap, Invalid, Segment
+import math
+
+from ._dsm import Heap, Invalid, Map, Segment
 from ._region import Region
 
 MAGIC = b"\xaeDSMSEG1"  # how segments begin
@@ -22,11 +24,12 @@ def frombuffer(buffer, shape, dtype="f8", offset=0):
     return _numpy().frombuffer(buffer, dtype, count, offset).reshape(shape)
 
 
+def _dimensions(shape):
+    return tuple(map(int, shape)) if hasattr(shape, "__iter__") else (int(shape),)
+
+
 def _count(shape):
-    count = 1
-    for n in shape if hasattr(shape, "__iter__") else (shape,):
-        count *= int(n)
-    return count
+    return math.prod(_dimensions(shape))
 
 
 def _bytes(shape, dtype):
@@ -47,30 +50,35 @@ def _in_region(name, size, cluster):
     return region
 
 
-def _in_segment(uri, size):
-    segment = Segment(uri, max_size=2 * size + (1 << 22), create=True)
-    heap = Heap(segment)
-    try:
-        root = segment.root_get(ROOT)
-    except FileNotFoundError:
-        # Two that make it at once: the name is the later one's, and both find that.
-        segment.root_set(ROOT, heap.alloc(size, 4096, True))
-        root = segment.root_get(ROOT)
-    if heap.usable_size(root.offset) < size:
-        raise Invalid(22, f"the array in '{uri}' has less than {size} bytes")
-    return heap.view(root.offset, size)
+def _in_segment(uri, size, what):
+    segment = Segment(uri, max_size=4 * size + (1 << 22), create=True)
+    heap, arrays = Heap(segment), Map(segment, "arrays", text=True)
+    entry = arrays.get(ROOT)
+    if entry is None:
+        # Of several that make it at once one is heard; the others take its block.
+        mine = heap.alloc(size, 4096, True)
+        entry = arrays.setdefault(ROOT, f"{mine} {what}")
+        if entry != f"{mine} {what}":
+            heap.free(mine)
+    offset, there = entry.split(" ", 1)
+    if there != what:
+        raise Invalid(22, f"the array in '{uri}' is of {there}, not of {what}")
+    # So that programs in C find it, too.
+    segment.root_set(ROOT, int(offset))
+    return heap.view(int(offset), size)
 
 
 def array(uri, shape, dtype="f8", *, cluster=None):
     """The shared array of that name, made (zeroed) where it is not there.
 
     "dsm:REGION" is the region itself: other programs, C ones too, find the elements from its first
-    byte on. "shm:NAME" is a segment of this host with the array in its heap. Elements are in C order;
-    all programs have to name the same shape and dtype.
+    byte on. "shm:NAME" is a segment of this host with the array in its heap, at root "array".
+    Elements are in C order; all programs have to name the same shape and dtype.
     """
     size = _bytes(shape, dtype)
     if uri.startswith("dsm:"):
         return frombuffer(_in_region(uri[4:], size, cluster), shape, dtype)
     if uri.startswith("shm:"):
-        return frombuffer(_in_segment(uri, size), shape, dtype)
+        what = f"{_numpy().dtype(dtype).str} {_dimensions(shape)}"
+        return frombuffer(_in_segment(uri, size, what), shape, dtype)
     raise Invalid(22, f"'{uri}' is neither shm:NAME nor dsm:REGION")
