@@ -61,7 +61,7 @@ int dsm_segment_info(dsm_segment_t *seg, struct dsm_segment_info *ret)
 	ret->free_bytes = ret->size - atomic_load(&seg_common(seg)->used) * SEG_GRAIN;
 	high = atomic_load(&h->slots_high);
 	for (uint32_t i = 0; i < high && i < SEG_MAKER_SLOT; i++)
-		ret->participants += atomic_load(&seg->slots[i].state) == SLOT_USED;
+		ret->participants += atomic_load(&seg->slots[i].state) != SLOT_FREE;
 	for (uint32_t i = 0; i < SEG_ROOTS; i++)
 		ret->roots += atomic_load(&seg_roots(seg)[i].state) == ROOT_READY;
 	return 0;

@@ -70,8 +70,9 @@ static bool recover_claimed(dsm_segment_t *seg, seg_id id, enum seg_layer upto)
 	struct seg_slot *dead = &seg->slots[SEG_ID_SLOT(id)];
 	struct seg_tls before;
 
-	if (atomic_load(&dead->state) != SLOT_USED || seg_slot_id(dead) != id)
+	if (atomic_load(&dead->state) == SLOT_FREE || seg_slot_id(dead) != id)
 		return false;
+	atomic_store(&dead->state, SLOT_DEAD);
 	before = become(seg, (struct seg_tls){ atomic_load(&seg->serial), dead });
 	seg_recovering++;
 	seg_recover_layers(seg, dead, upto);
@@ -94,14 +95,16 @@ static bool gone(dsm_segment_t *seg, seg_id id)
 {
 	const struct seg_slot *s = &seg->slots[SEG_ID_SLOT(id)];
 
-	return atomic_load(&s->state) != SLOT_USED || atomic_load(&s->id) != id;
+	return atomic_load(&s->state) == SLOT_FREE || atomic_load(&s->id) != id;
 }
 
 bool seg_alive(dsm_segment_t *seg, seg_id id)
 {
 	uint32_t index = SEG_ID_SLOT(id);
 
-	if (!usable(seg, id) || gone(seg, id))
+	/* Who cleans up has claimed the slot, which does not make its owner live. */
+	if (!usable(seg, id) || gone(seg, id) ||
+	    atomic_load(&seg->slots[index].state) == SLOT_DEAD)
 		return false;
 	if (atomic_load(&seg->priv->claimed[index / 64]) >> (index % 64) & 1)
 		return true;
@@ -174,7 +177,7 @@ int dsm_segment_recover(dsm_segment_t *seg)
 		struct seg_slot *s = &seg->slots[i];
 		seg_id id = atomic_load(&s->id);
 
-		if (atomic_load(&s->state) == SLOT_USED && !seg_alive(seg, id) && !gone(seg, id) &&
+		if (atomic_load(&s->state) != SLOT_FREE && !seg_alive(seg, id) && !gone(seg, id) &&
 		    seg_recover(seg, id))
 			n++;
 	}

@@ -74,6 +74,7 @@ struct seg_lock {
 enum seg_slot_state {
 	SLOT_FREE = 0,
 	SLOT_USED = 1, /* its id is good: alive, or dead and not cleaned up */
+	SLOT_DEAD = 2, /* the same, found dead: somebody is cleaning up, or was killed at it */
 };
 
 #define SEG_HELD_MAX 8 /* locks a thread holds at once */

@@ -77,7 +77,7 @@ static void probe(dsm_segment_t *seg, uint32_t n)
 		struct seg_slot *s = &seg->slots[atomic_fetch_add(&seg->priv->probe, 1) % high];
 		seg_id id = atomic_load(&s->id);
 
-		if (atomic_load(&s->state) == SLOT_USED && !seg_alive(seg, id))
+		if (atomic_load(&s->state) != SLOT_FREE && !seg_alive(seg, id))
 			(void)seg_recover(seg, id);
 	}
 }
