@@ -124,5 +124,6 @@ int cmd_map_watch(struct cli *cli, int argc, char **argv)
 	if (err != -ETIMEDOUT)
 		return map_done(argv[0], err, &m);
 	(void)map_done(argv[0], 0, &m);
-	return CLI_FAILED;
+	return cli_error(CLI_FAILED, "%s: nothing changed for %llu ms", argv[0],
+			 (unsigned long long)w.timeout_ms);
 }

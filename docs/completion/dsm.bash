@@ -60,7 +60,8 @@ _dsm_plain_words() {
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case ${COMP_WORDS[i]} in
 		-p | --port | --run-dir | -i | --interval | -n | --nodes | --pager | --chunks | \
-			--base-port | --timeout | --grace | --log-level) ((i++)) ;;
+			--base-port | --timeout | --grace | --log-level | \
+			--ttl | --version | --count) ((i++)) ;;
 		-*) ;;
 		*) printf '%s\n' "${COMP_WORDS[i]}" ;;
 		esac
@@ -107,12 +108,13 @@ _dsm() {
 		return
 	fi
 	case "${words[*]-}" in
-	'') _dsm_words 'status node region page lock barrier topic stats top events run' ;;
+	'') _dsm_words 'status node region page lock barrier topic stats top events run map' ;;
 	node) _dsm_words 'list leave' ;;
 	region) _dsm_words 'list create show delete' ;;
 	page) _dsm_words show ;;
 	lock | barrier | topic) _dsm_words list ;;
 	'region show' | 'region delete') _dsm_words "$(_dsm_regions)" ;;
+	map) _dsm_words 'get set del cas list watch stat save load serve' ;;
 	'page show')
 		compopt -o nospace 2>/dev/null
 		_dsm_words "$(_dsm_regions | sed 's/$/:0x/')"

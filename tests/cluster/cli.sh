@@ -130,11 +130,14 @@ source "$here/cli_agent.sh"
 source "$here/cli_run.sh"
 # shellcheck source=tests/cluster/cli_strange.sh
 source "$here/cli_strange.sh"
+# shellcheck source=tests/cluster/cli_map.sh
+source "$here/cli_map.sh"
 # shellcheck source=tests/cluster/cli_words.sh
 source "$here/cli_words.sh"
 
 words_are_checked
 documents_are_complete
+maps_work
 nobody_answers
 strange_agents_are_survived
 agents_answer
