@@ -11,7 +11,7 @@
 #define MOST	   512u
 #define PROBE	   1500u /* about as long as it takes to be woken */
 #define REST_FIRST 64u	 /* waits */
-#define REST_MOST  4096u
+#define REST_MOST  256u	 /* not more, for two sides that rest to meet */
 #define CREDIT	   (2 * REST_FIRST)
 
 static uint32_t get(const _Atomic uint32_t *x)
