@@ -1,6 +1,6 @@
 #!/bin/sh
 # SPDX-License-Identifier: MIT
-# /main of a demo guest (busybox): the module, an agent without any configuration, heat.
+# /main of a demo guest (busybox): the module, an agent without any configuration, heat, a map.
 side=$(sed 's/.*dsm.side=\([01]\).*/\1/' /proc/cmdline)
 hostname "machine$((side + 1))"
 ip addr add "10.99.0.$((side + 1))/24" brd 10.99.0.255 dev eth0
@@ -27,6 +27,7 @@ sed 's/^/dsmd: /' /tmp/dsmd.log
 # shellcheck disable=SC2046 # words of the kernel's command line
 heat $(sed 's/.*dsm.heat=\([^ ]*\).*/\1/; s/,/ /g' /proc/cmdline)
 status=$?
+/demo-map.sh $((side + 1)) || status=1
 echo "@stats $(dsm stats --json | tr -d '\n')"
 kill -TERM $agent
 wait $agent

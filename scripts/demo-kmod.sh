@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: MIT
 # One memory over two virtual machines that share nothing but a cable: the module, an
-# agent in each that finds the other by broadcast, and heat over one mapping of /dev/dsm.
+# agent in each that finds the other by broadcast, heat over one mapping of /dev/dsm, and a map that both use.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 # shellcheck source=tests/vm/kernel.sh
@@ -24,7 +24,7 @@ trap cleanup EXIT
 echo "setting up: kernel $series, module, guests"
 module=$(tests/vm/build-module.sh $series 2>"$work/module.log") || { cat "$work/module.log"; exit 1; }
 vm_initramfs "$work/initramfs" $series "virtio_pci virtio_net" scripts/demo-guest.sh=/main \
-	"$module=/dsm.ko" $build/dsmd=/bin/dsmd $build/dsm=/bin/dsm $build/heat=/bin/heat
+	scripts/demo-map.sh=/demo-map.sh "$module=/dsm.ko" $build/dsmd=/bin/dsmd $build/dsm=/bin/dsm $build/heat=/bin/heat
 accel=$(vm_accel)
 start=$SECONDS
 echo "booting two machines (QEMU $accel) with Linux $(cat "$VM_DIR/$series/release")"

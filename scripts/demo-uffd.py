@@ -3,7 +3,8 @@
 """One memory over two network namespaces of this machine: no module, no VM.
 
 Two agents without any configuration find each other by broadcast; heat runs on both over
-one shared grid, and its result is compared bit for bit with a sequential run.
+one shared grid, and its result is compared bit for bit with a sequential run. Then both use
+one map.
 """
 import os
 import shutil
@@ -33,12 +34,13 @@ def pass_on(number, stream):
         print(f"[{number}] {line.decode(errors='replace').rstrip()}", flush=True)
 
 
-def run_heat(nodes):
-    """heat on every node at once; True when all ended well."""
-    programs = [process.spawn(node.enter + [os.path.join(BUILD, "heat"), *HEAT],
+def run_on_all(nodes, command):
+    """command(number) on every node at once; True when all ended well."""
+    path = os.path.abspath(BUILD) + ":" + os.environ.get("PATH", "/usr/bin:/bin")
+    programs = [process.spawn(node.enter + command(number),
                               stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-                              env=dict(node.environment, DSM_PORT=str(node.port)))
-                for node in nodes]
+                              env=dict(node.environment, DSM_PORT=str(node.port), PATH=path))
+                for number, node in enumerate(nodes, 1)]
     readers = [threading.Thread(target=pass_on, args=(number, program.stdout))
                for number, program in enumerate(programs, 1)]
     for reader in readers:
@@ -58,7 +60,8 @@ def main():
         nodes = cluster(directory, lan, NODES)
         print(f"they found each other by broadcast {time.monotonic() - start:.1f} s after the start")
         print("heat " + " ".join(HEAT), flush=True)
-        good = run_heat(nodes)
+        good = run_on_all(nodes, lambda number: [os.path.join(BUILD, "heat"), *HEAT])
+        good &= run_on_all(nodes, lambda number: [os.path.join(HERE, "demo-map.sh"), str(number)])
         print_table([node.query("stats") for node in nodes])
         print(f"{'equal bit for bit' if good else 'FAILED'}, "
               f"{time.monotonic() - start:.1f} s in all")
