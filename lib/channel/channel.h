@@ -162,6 +162,11 @@ void channel_place_close(struct channel_place *place);
 /* seat.c: by the keeper. The handle's flows follow its role. */
 int seat_take(struct dsm_channel *ch);
 void seat_leave(struct dsm_channel *ch);
+/*
+ * In a cluster reads are counted at home, for reading to touch no other node's memory. Now and
+ * then, and before the seat is left, it is told. Under the keeper's lock.
+ */
+void seat_tell_counts(struct dsm_channel *ch);
 int seat_take_over(struct dsm_channel *ch);
 /* Whoever had the seat is dead and the seat is free now. */
 bool seat_clear_dead(struct dsm_channel *ch, int seat);

@@ -101,6 +101,7 @@ int dsm_channel_info(dsm_channel_t *ch, struct dsm_channel_info *ret)
 	if (!ch || !ret)
 		return seg_error(-EINVAL, "no channel, or nowhere to put what it is like");
 	keeper_lock();
+	seat_tell_counts(ch);
 	seconds = (double)(now - ch->info_ns) / 1e9;
 	ch->info_ns = now;
 	*ret = (struct dsm_channel_info){

@@ -19,6 +19,7 @@
 #define BEAT_NS	     (1 * MS)
 #define BUSY_FOR_NS  (200 * MS)
 #define SLACK_NS     (1 * MS / 10)
+#define TELL_NS	     (500 * MS)
 #define NOBODY_WAITS (3600ull * 1000 * MS)
 
 struct job {
@@ -73,8 +74,13 @@ static uint64_t beat(struct dsm_channel *ch, uint64_t now)
 	struct channel_seat *mine;
 	uint64_t period;
 
-	if (atomic_load(&ch->role) == DSM_CHANNEL_OBSERVER || ch->place.seg->cluster)
+	if (atomic_load(&ch->role) == DSM_CHANNEL_OBSERVER)
 		return NOBODY_WAITS;
+	/* The agents see to hearts. */
+	if (ch->place.seg->cluster) {
+		seat_tell_counts(ch);
+		return TELL_NS;
+	}
 	mine = &ch->place.header->seat[!channel_peer_seat(ch)];
 	period = beat_period(ch, mine, now);
 	atomic_store_explicit(&mine->period_us, (uint32_t)(period / 1000), memory_order_relaxed);

@@ -132,11 +132,29 @@ int seat_take(struct dsm_channel *ch)
 	return err;
 }
 
+void seat_tell_counts(struct dsm_channel *ch)
+{
+	uint64_t read = atomic_load(&ch->own_count.read) - ch->told_read;
+	uint64_t missed = atomic_load(&ch->own_count.missed) - ch->told_missed;
+	struct channel_count *seat;
+
+	if (!ch->place.seg->cluster || !(read || missed) ||
+	    (atomic_load(&ch->trouble) & (TROUBLE_FORKED | TROUBLE_NO_SEAT)) ||
+	    cluster_lost(&ch->place))
+		return;
+	seat = &seat_at(ch, !channel_peer_seat(ch))->count;
+	atomic_fetch_add(&seat->read, read);
+	atomic_fetch_add(&seat->missed, missed);
+	ch->told_read += read;
+	ch->told_missed += missed;
+}
+
 /* In peace: the other side sees the seat free. */
 static void stand_up(struct dsm_channel *ch, int seat)
 {
 	struct channel_seat *s = seat_at(ch, seat);
 
+	seat_tell_counts(ch);
 	atomic_store(&s->id, 0);
 	if (ch->place.seg->cluster)
 		(void)cluster_publish(&ch->place, seat, false);
@@ -170,6 +188,7 @@ int seat_take_over(struct dsm_channel *ch)
 	if (!self)
 		return -EUSERS;
 	(void)seat_clear_dead(ch, SEAT_MASTER);
+	seat_tell_counts(ch);
 	err = seg_lock(seg, &ch->place.header->lock, SEG_LAYER_TOP);
 	if (err)
 		return err;
