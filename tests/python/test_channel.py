@@ -125,7 +125,9 @@ def test_a_dead_peer_is_noticed_and_a_new_one_welcome(segment, uri, beside):
     program = beside(uri, ECHO)
     assert program.line() == "ready"
     until(lambda: channel.peer == "live")
-    assert channel.exchange("cd", 20) == b"dc"
+    channel.write("cd")
+    # On another node, a new one may first answer what the dead one had read.
+    until(lambda: channel.read() == b"dc")
 
 
 def test_removed(segment):
