@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
 
 import pytest
@@ -89,17 +90,26 @@ def other(nodes):
         yield cluster
 
 
-@pytest.fixture(params=["shm", "dsm"])
-def uri(request):
+def fresh(kind):
     """The URI of a segment that is not there, and is not there afterwards."""
-    name = f"{request.param}:py{os.getpid()}-{next(numbers)}"
-    if request.param == "dsm":
-        request.getfixturevalue("nodes")
+    name = f"{kind}:py{os.getpid()}-{next(numbers)}"
     yield name
     try:
         dsm.unlink(name)
     except dsm.NotFound:
         pass
+
+
+@pytest.fixture(params=["shm", "dsm"])
+def uri(request):
+    if request.param == "dsm":
+        request.getfixturevalue("nodes")
+    yield from fresh(request.param)
+
+
+@pytest.fixture
+def shm():
+    yield from fresh("shm")
 
 
 @pytest.fixture
@@ -116,8 +126,13 @@ class Program:
                                       stdout=subprocess.PIPE, text=True, bufsize=1)
 
     def line(self):
-        """The next line that it prints."""
-        return self.child.stdout.readline().rstrip("\n")
+        """The next line that it prints; "" where none comes."""
+        timer = threading.Timer(DEADLINE, self.child.kill)
+        timer.start()
+        try:
+            return self.child.stdout.readline().rstrip("\n")
+        finally:
+            timer.cancel()
 
     def tell(self, text):
         self.child.stdin.write(text + "\n")

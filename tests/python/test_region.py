@@ -121,30 +121,25 @@ def test_named_arrays_are_shared_between_nodes(name, beside):
     assert grid[0, 5] == 2 and grid[1, 0] == 1
 
 
-def test_named_arrays_on_one_host(beside):
-    uri = "shm:array-of-test"
-    try:
-        grid = dsm.array(uri, (300, 1000), "f8")
-        grid[:] = 2
-        program = beside(uri, """
-            grid = dsm.array(uri, (300, 1000))
-            grid[299, 999] = 5
-            say(float(grid.sum()))
-        """)
-        assert program.line() == "600003.0"
-        program.end()
-        assert grid[-1, -1] == 5
-        for other in ((3000, 1000),), ((1000, 300),), ((300, 1000), "i8"):
-            with pytest.raises(dsm.Invalid) as caught:
-                dsm.array(uri, *other)
-            assert "<f8 (300, 1000)" in str(caught.value)
-    finally:
-        dsm.unlink(uri)
+def test_named_arrays_on_one_host(shm, beside):
+    grid = dsm.array(shm, (300, 1000), "f8")
+    grid[:] = 2
+    program = beside(shm, """
+        grid = dsm.array(uri, (300, 1000))
+        grid[299, 999] = 5
+        say(float(grid.sum()))
+    """)
+    assert program.line() == "600003.0"
+    program.end()
+    assert grid[-1, -1] == 5
+    for other in ((3000, 1000),), ((1000, 300),), ((300, 1000), "i8"):
+        with pytest.raises(dsm.Invalid) as caught:
+            dsm.array(shm, *other)
+        assert "<f8 (300, 1000)" in str(caught.value)
 
 
-def test_all_that_make_an_array_at_once_have_the_same(beside):
-    uri = "shm:array-of-many"
-    programs = [beside(uri, """
+def test_all_that_make_an_array_at_once_have_the_same(shm, beside):
+    programs = [beside(shm, """
         sys.stdin.readline()
         grid = dsm.array(uri, 1000, "i8")
         grid[int(sys.stdin.readline())] = 1
@@ -152,18 +147,15 @@ def test_all_that_make_an_array_at_once_have_the_same(beside):
         sys.stdin.readline()
         say(int(grid.sum()))
     """) for _ in range(4)]
-    try:
-        for program in programs:
-            program.tell("")
-        for i, program in enumerate(programs):
-            program.tell(str(i))
-            assert program.line() == "done"
-        for program in programs:
-            program.tell("")
-            assert program.line() == "4"
-            program.end()
-    finally:
-        dsm.unlink(uri)
+    for program in programs:
+        program.tell("")
+    for i, program in enumerate(programs):
+        program.tell(str(i))
+        assert program.line() == "done"
+    for program in programs:
+        program.tell("")
+        assert program.line() == "4"
+        program.end()
 
 
 @pytest.mark.parametrize("arguments", [
