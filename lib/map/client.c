@@ -56,9 +56,10 @@ static int check(const struct dsm_map_client *c, const struct dsm_map_request *q
 		return seg_error(-EINVAL, "map client: unknown request %u", q->op);
 	if (q->key_size > c->most || q->value_size > c->most ||
 	    sizeof(struct request_head) + q->key_size + q->value_size > c->most)
-		return seg_error(-EMSGSIZE,
-				 "map client: key and value of %zu and %zu bytes, a request has %llu",
-				 q->key_size, q->value_size, (unsigned long long)c->most);
+		return seg_error(
+			-EMSGSIZE,
+			"map client: key and value of %zu and %zu bytes, a request has %llu",
+			q->key_size, q->value_size, (unsigned long long)c->most);
 	return 0;
 }
 
@@ -168,8 +169,11 @@ static int64_t do_one(dsm_map_client_t *c, struct dsm_map_request *q)
 int dsm_map_client_set(dsm_map_client_t *c, const void *key, size_t key_size, const void *value,
 		       size_t value_size)
 {
-	struct dsm_map_request q = { .op = DSM_MAP_OP_SET, .key = key, .key_size = key_size,
-				     .value = value, .value_size = value_size };
+	struct dsm_map_request q = { .op = DSM_MAP_OP_SET,
+				     .key = key,
+				     .key_size = key_size,
+				     .value = value,
+				     .value_size = value_size };
 
 	return (int)do_one(c, &q);
 }
@@ -177,8 +181,11 @@ int dsm_map_client_set(dsm_map_client_t *c, const void *key, size_t key_size, co
 ssize_t dsm_map_client_get(dsm_map_client_t *c, const void *key, size_t key_size, void *buffer,
 			   size_t size)
 {
-	struct dsm_map_request q = { .op = DSM_MAP_OP_GET, .key = key, .key_size = key_size,
-				     .buffer = buffer, .buffer_size = size };
+	struct dsm_map_request q = { .op = DSM_MAP_OP_GET,
+				     .key = key,
+				     .key_size = key_size,
+				     .buffer = buffer,
+				     .buffer_size = size };
 
 	return do_one(c, &q);
 }
@@ -193,8 +200,12 @@ int dsm_map_client_delete(dsm_map_client_t *c, const void *key, size_t key_size)
 int dsm_map_client_cas(dsm_map_client_t *c, const void *key, size_t key_size, uint64_t version,
 		       const void *value, size_t value_size, uint64_t *ret_version)
 {
-	struct dsm_map_request q = { .op = DSM_MAP_OP_CAS, .key = key, .key_size = key_size,
-				     .value = value, .value_size = value_size, .version = version };
+	struct dsm_map_request q = { .op = DSM_MAP_OP_CAS,
+				     .key = key,
+				     .key_size = key_size,
+				     .value = value,
+				     .value_size = value_size,
+				     .version = version };
 	int result = (int)do_one(c, &q);
 
 	if (ret_version && (!result || result == -ESTALE))

@@ -238,8 +238,19 @@ static int writers_pass(struct dsm_map *m)
 	return 0;
 }
 
+bool map_table_free(struct dsm_map *m, uint64_t off)
+{
+	uint64_t first, n;
+	uint32_t root;
+
+	return !seg_grains_find(m->seg, off, &first, &n, &root) && first == off &&
+	       root == m->root && !seg_grains_free(m->seg, off);
+}
+
 static void reap_locked(struct dsm_map *m, struct map_journal *j)
 {
+	bool freed;
+
 	for (;;) {
 		uint64_t off = atomic_load_explicit(&m->growth->old, memory_order_relaxed);
 		const struct map_table *t = off ? seg_checked(m->seg, off, sizeof(*t), SEG_PAGE)
@@ -252,8 +263,11 @@ static void reap_locked(struct dsm_map *m, struct map_journal *j)
 		atomic_store_explicit(&m->growth->old, atomic_load(&t->old_next),
 				      memory_order_release);
 		seg_crash_point("map: old table not named, not freed");
-		(void)seg_grains_free(m->seg, off);
+		freed = map_table_free(m, off);
 		journal_clear(j);
+		/* A list without an end, or somebody else's memory. */
+		if (!freed)
+			return;
 	}
 }
 

@@ -164,6 +164,8 @@ void map_grow_help(struct dsm_map *m);
 int map_grow_now(struct dsm_map *m, uint64_t table);
 /* With the lock of growth, or in its dead holder's place: the table at @off has no buckets in use any more. */
 void map_table_retire(struct dsm_map *m, uint64_t off);
+/* Free the run at @off, if it is the map's. */
+bool map_table_free(struct dsm_map *m, uint64_t off);
 /* Free retired tables that no reader sees any more. */
 void map_grow_reap(struct dsm_map *m);
 

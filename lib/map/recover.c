@@ -65,15 +65,14 @@ static bool table_named(struct dsm_map *m, uint64_t off)
 /* The dead one has the lock of growth: so nobody else gave the map's tables memory or freed any. */
 static void growth_mend(struct dsm_map *m, struct map_journal *j)
 {
-	uint32_t op = atomic_load(&j->op), root;
-	uint64_t off = atomic_load(&j->table), first, n;
+	uint32_t op = atomic_load(&j->op);
+	uint64_t off = atomic_load(&j->table);
 
 	if (op == MAP_OP_FINISH && seg_checked(m->seg, off, sizeof(struct map_table), SEG_PAGE))
 		map_table_retire(m, off);
 	/* A run that its maker did not give to the map was freed with him, by the layer below. */
-	if (op == MAP_OP_TABLE && !table_named(m, off) &&
-	    !seg_grains_find(m->seg, off, &first, &n, &root) && first == off && root == m->root)
-		(void)seg_grains_free(m->seg, off);
+	if (op == MAP_OP_TABLE && !table_named(m, off))
+		(void)map_table_free(m, off);
 	if (op == MAP_OP_FINISH || op == MAP_OP_TABLE)
 		atomic_store(&j->op, MAP_OP_NONE);
 }

@@ -100,12 +100,11 @@ static int64_t change(struct dsm_map_server *s, const struct request *q, uint64_
 		return dsm_map_add(s->map, q->key, h->key_size, q->value, h->value_size, h->ttl_ms,
 				   version);
 	case DSM_MAP_OP_CAS:
-		return dsm_map_cas(s->map, q->key, h->key_size, h->version, q->value,
-				   h->value_size, version);
+		return dsm_map_cas(s->map, q->key, h->key_size, h->version, q->value, h->value_size,
+				   version);
 	case DSM_MAP_OP_DELETE:
-		return h->version ?
-			       dsm_map_delete_version(s->map, q->key, h->key_size, h->version) :
-			       dsm_map_delete(s->map, q->key, h->key_size);
+		return h->version ? dsm_map_delete_version(s->map, q->key, h->key_size, h->version)
+				  : dsm_map_delete(s->map, q->key, h->key_size);
 	default:
 		return dsm_map_count(s->map);
 	}

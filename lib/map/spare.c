@@ -34,10 +34,13 @@ static struct map_entry *pop(struct dsm_map *m, struct map_journal *j, _Atomic u
 	return e;
 }
 
-static void release(struct dsm_map *m, struct map_journal *j)
+/* False: it is no block of the heap, so what the list says next is not to be believed. */
+static bool release(struct dsm_map *m, struct map_journal *j)
 {
-	if (dsm_heap_free_from(m->heap, plain_word(&j->trash)))
-		atomic_store_explicit(&j->trash, 0, memory_order_release);
+	if (!dsm_heap_free_from(m->heap, plain_word(&j->trash)))
+		return true;
+	atomic_store_explicit(&j->trash, 0, memory_order_release);
+	return false;
 }
 
 static void keep_one(struct map_journal *j, struct map_entry *e)
@@ -56,13 +59,14 @@ void map_trash_empty(struct dsm_map *m, struct map_journal *j, bool keep)
 	while ((e = pop(m, j, &j->trash_list))) {
 		if (keep && m->spares && j->spare_count < SPARES && block_size(e) <= SPARE_SIZE_MAX)
 			keep_one(j, e);
-		else
-			release(m, j);
+		else if (!release(m, j))
+			atomic_store_explicit(&j->trash_list, 0, memory_order_relaxed);
 	}
 	if (keep)
 		return;
 	while (pop(m, j, &j->spares))
-		release(m, j);
+		if (!release(m, j))
+			atomic_store_explicit(&j->spares, 0, memory_order_relaxed);
 	j->spare_count = 0;
 }
 
@@ -73,13 +77,13 @@ bool map_spare_take(struct dsm_map *m, struct map_journal *j, uint64_t size)
 
 	if (!off)
 		return false;
-	e = seg_at(m->seg, off);
-	has = block_size(e);
 	j->spare_count--;
-	if (has < size || has - size > has / 4) {
+	e = block_at(m, off);
+	has = e ? block_size(e) : 0;
+	if (has < size || has - size > has / 4 || !map_within(m, off + has)) {
 		/* Others may fit, later. */
-		if (pop(m, j, &j->spares))
-			release(m, j);
+		if (pop(m, j, &j->spares) && !release(m, j))
+			atomic_store_explicit(&j->spares, 0, memory_order_relaxed);
 		return false;
 	}
 	/* In both it counts as in the list. */

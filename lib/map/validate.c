@@ -114,7 +114,7 @@ static int list_check(struct tally *t, uint64_t off, uint64_t count)
 	for (; off; n++) {
 		struct map_found f;
 
-		if (n > count)
+		if (n > count || n > seg_size(t->w->m->seg) / sizeof(struct map_entry))
 			return BAD("a list of %llu retired entries has no end",
 				   (unsigned long long)count);
 		if (!entry_look(t->w->m, off, &f) || !dsm_heap_usable_size(t->w->m->heap, off))

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: MIT
+/*
+ * Maps in memory that somebody else has written: whatever is there, opening and using it gives results or
+ * errors. An input is a list of stores: where (2 bytes of which of the map's memories, 4 bytes of
+ * offset), and 8 bytes to store.
+ */
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "lib/map/table.h"
+#include "tests/fuzz/fuzz.h"
+
+const unsigned int fuzz_runs = 3000;
+
+#define STORE_BYTES 14u
+#define STORES_MAX  32u
+#define ENTRIES	    60
+
+#define MUST(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
+	} while (0)
+
+static size_t key_of(int i, char key[16])
+{
+	return (size_t)snprintf(key, 16, "key%d", i);
+}
+
+/* A map with entries, retired ones, and one that grows when @grow. */
+static dsm_map_t *map_make(dsm_segment_t *seg, bool grow)
+{
+	char key[16];
+	dsm_map_t *m;
+
+	MUST(!dsm_map_create(seg, "m", NULL, &m));
+	for (int i = 0; i < 2 * ENTRIES; i++)
+		MUST(!dsm_map_set(m, key, key_of(i % ENTRIES, key), "a value of some bytes", 21,
+				  NULL));
+	if (grow)
+		MUST(!map_grow_start(m, atomic_load(&m->header->table)));
+	return m;
+}
+
+/* Where store @i goes. Not to locks: those are the segment's, and waited for. */
+static uint8_t *place(dsm_map_t *m, uint32_t which, uint32_t off, size_t *ret_size)
+{
+	uint64_t table = atomic_load(&m->header->table);
+	struct map_found f;
+
+	*ret_size = 8;
+	switch (which % 6) {
+	case 0: /* the header */
+		return (uint8_t *)m->header + off % 64 / 4 * 4;
+	case 1: /* a stripe, behind its lock */
+		return (uint8_t *)map_stripe(m, off % MAP_STRIPES) + 8 + off / MAP_STRIPES % 12 * 8;
+	case 2: /* the table's head */
+		return (uint8_t *)table_head(m, table) + off % 48 / 8 * 8;
+	case 3: /* a bucket */
+		return (uint8_t *)table_bucket(m, table, off / 8 % table_buckets(table)) +
+		       off % 8 * 8;
+	case 4: { /* an entry */
+		char key[16];
+
+		MUST(!dsm_map_read_begin(m));
+		MUST(!chain_find(
+			m, table,
+			table_bucket_of(m, table,
+					map_hash(m, key, key_of((int)(off % ENTRIES), key))),
+			map_hash(m, key, strlen(key)), key, strlen(key), &f));
+		dsm_map_read_end(m);
+		return f.entry ? (uint8_t *)f.entry + off / ENTRIES % 8 * 8 : NULL;
+	}
+	default: /* passes and growth, behind their locks */
+		return off % 2 ? (uint8_t *)m->grace + 8 + off / 2 % 20 * 8
+			       : (uint8_t *)m->growth + 8 + off / 2 % 2 * 8;
+	}
+}
+
+static void use(dsm_segment_t *seg)
+{
+	struct dsm_map_entry e;
+	struct dsm_map_stat s;
+	dsm_map_iter_t *it;
+	char key[16], value[64];
+	dsm_map_t *m;
+
+	if (dsm_map_open(seg, "m", &m))
+		return;
+	for (int i = 0; i < ENTRIES + 10; i++) {
+		size_t n = key_of(i, key);
+
+		(void)dsm_map_get(m, key, n, value, sizeof(value), NULL);
+		(void)dsm_map_set(m, key, n, "another", 7, NULL);
+		if (i % 3 == 0)
+			(void)dsm_map_delete(m, key, n);
+	}
+	if (!dsm_map_iter_begin(m, "key", 3, &it)) {
+		for (int i = 0; i < 10000 && dsm_map_iter_next(it, &e) == 1; i++)
+			MUST(e.key_size >= 3 && !memcmp(e.key, "key", 3));
+		dsm_map_iter_end(it);
+	}
+	(void)dsm_map_stat(m, &s);
+	(void)dsm_map_watch(m, "key1", 4, 0, 0, NULL);
+	(void)dsm_map_validate(m);
+	dsm_map_close(m);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	struct dsm_segment_options o = { .size = 1u << 20, .max_size = 4u << 20 };
+	struct {
+		uint8_t *at;
+		uint64_t value;
+	} stores[STORES_MAX];
+	dsm_segment_t *seg;
+	unsigned int n = 0;
+	char uri[64];
+	dsm_map_t *m;
+
+	snprintf(uri, sizeof(uri), "shm:fuzz-map-%d", getpid());
+	(void)dsm_segment_unlink(uri, NULL);
+	MUST(!dsm_segment_create(uri, &o, &seg));
+	MUST(!dsm_segment_unlink(uri, NULL));
+	m = map_make(seg, size && data[0] & 1);
+	for (; size >= STORE_BYTES && n < STORES_MAX; data += STORE_BYTES, size -= STORE_BYTES) {
+		uint16_t which;
+		uint32_t off;
+		size_t bytes;
+
+		memcpy(&which, data, 2);
+		memcpy(&off, data + 2, 4);
+		memcpy(&stores[n].value, data + 6, 8);
+		stores[n].at = place(m, which / 2, off, &bytes);
+		n += stores[n].at != NULL;
+	}
+	dsm_map_close(m);
+	for (unsigned int i = 0; i < n; i++)
+		memcpy(stores[i].at, &stores[i].value, 8);
+	use(seg);
+	dsm_segment_close(seg);
+	return 0;
+}
+
+/* One store in each kind of place, of a value that says something there. */
+size_t fuzz_seed(unsigned int i, uint8_t ret[FUZZ_INPUT_MAX])
+{
+	static const uint64_t values[] = { 0,	       1,	   64,	    0x10000, 0x7fffffffffff,
+					   UINT64_MAX, 1ull << 63, 0x880009 };
+	uint16_t which;
+	uint32_t off = i * 2654435761u;
+	uint64_t value;
+
+	if (i >= 96)
+		return 0;
+	for (unsigned int k = 0; k <= i % 3; k++) {
+		which = (uint16_t)((i + k) % 12);
+		value = values[(i / 12 + k) % 8];
+		off += k * 40503;
+		memcpy(ret + k * STORE_BYTES, &which, 2);
+		memcpy(ret + k * STORE_BYTES + 2, &off, 4);
+		memcpy(ret + k * STORE_BYTES + 6, &value, 8);
+	}
+	return (i % 3 + 1) * STORE_BYTES;
+}
