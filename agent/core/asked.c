@@ -118,9 +118,13 @@ void asked_on_extents(struct core *c, const struct core_msg *m, const struct rec
 			val[2] = recs[0].home;
 			val[3] = recs[0].flags;
 		}
-		if (m->arg == ENOMEM)
+		if (!m->arg && (a->op == OP_ALLOC || a->op == OP_ALLOC_AT))
+			c->refused_logged = false;
+		if (m->arg == ENOMEM && !c->refused_logged) {
+			c->refused_logged = true;
 			act_log(c, 2,
 				"the pool of donated memory is exhausted: an allocation failed");
+		}
 		asked_answer(c, a, (int)m->arg, val, 4);
 	} else {
 		if (m->arg == ENOMEM && !c->exhausted_logged) {
