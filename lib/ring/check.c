@@ -14,14 +14,15 @@ static uint32_t pid_of(const dsm_ring_t *r, const _Atomic uint32_t *owner)
 int dsm_ring_stat(dsm_ring_t *r, struct dsm_ring_stat *ret)
 {
 	uint64_t head = atomic_load(&r->consumer->head);
-	uint64_t used = atomic_load(&r->producer->tail) - head;
+	uint64_t tail = head;
 
+	/* While it is in use, what is found at a place may be another record by now. */
+	(void)ring_walk(r, head, head, &tail);
 	*ret = (struct dsm_ring_stat){
 		.kind = r->kind,
 		.capacity = r->capacity,
 		.message_max = ring_message_max(r),
-		/* The two were not read at once. */
-		.used = used > r->capacity ? 0 : used,
+		.used = tail - head,
 		.head = head,
 	};
 	if (r->kind == DSM_RING_SPSC && !r->conn) {

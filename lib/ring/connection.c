@@ -37,6 +37,8 @@ struct dsm_conn *conn_new(const struct place_map *m, uint32_t index, struct conn
 	ring_attach(&c->out, m->seg, up + (listener ? ring : 0), m->line, m->ring_size,
 		    DSM_RING_SPSC);
 	c->in.conn = c->out.conn = c;
+	c->out.peer_state = &p->state;
+	c->out.peer_gone = listener ? PLACE_CLIENT_GONE : PLACE_SERVER_GONE;
 	end_of_conn(c, &c->in.recv);
 	end_of_conn(c, &c->out.send);
 	err = ring_begin_recv(&c->in);

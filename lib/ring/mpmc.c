@@ -122,7 +122,7 @@ int mpmc_put_many(dsm_ring_t *r, const struct iovec *v, unsigned int n)
 	seg_unlock(r->seg, &r->producer->lock);
 	/* The first last, as nothing behind it is taken before. */
 	for (unsigned int i = made; i-- > 0;) {
-		ring_copy_in(payload_at(r, at[i]), v[i].iov_base, v[i].iov_len);
+		ring_copy(payload_at(r, at[i]), v[i].iov_base, v[i].iov_len);
 		if (i)
 			atomic_store_explicit(header_at(r, at[i]),
 					      ring_header(RING_READY, 0, v[i].iov_len),

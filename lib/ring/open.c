@@ -8,6 +8,9 @@
 
 __thread uint64_t ring_thread_number;
 
+/* Where there is no connection, nobody is ever gone. */
+static const _Atomic uint64_t nobody;
+
 uint64_t ring_thread(void)
 {
 	static _Atomic uint64_t next = 1;
@@ -39,6 +42,7 @@ void ring_attach(dsm_ring_t *r, dsm_segment_t *seg, uint64_t off, uint64_t line,
 	r->fences = !ring_has_membarrier() || seg->cluster || kind == DSM_RING_MPMC;
 	ring_spin_begin(&r->send.spin);
 	ring_spin_begin(&r->recv.spin);
+	r->peer_state = &nobody;
 	r->fd = r->poke_fd = -1;
 	r->send.me = &r->send.me_alone;
 	r->recv.me = &r->recv.me_alone;
@@ -73,17 +77,12 @@ int ring_walk(const dsm_ring_t *r, uint64_t pos, uint64_t head, uint64_t *ret)
 int ring_begin_send(dsm_ring_t *r)
 {
 	uint64_t head = atomic_load(&r->consumer->head);
-	uint64_t tail = atomic_load(&r->producer->tail);
 
-	if ((head | tail) & 7 || tail - head > r->capacity) {
-		/* A consumer may be one record ahead of what a killed producer noted. */
-		if ((head | tail) & 7 || head - tail > r->capacity)
-			return ring_damaged(r, "producer's position", tail);
-		tail = head;
-	}
-	if (ring_walk(r, tail, head, &r->tail))
+	if (head & 7)
+		return ring_damaged(r, "consumer's position", head);
+	/* What is not released is there, whoever sent it. */
+	if (ring_walk(r, head, head, &r->tail))
 		return -EBADMSG;
-	atomic_store(&r->producer->tail, r->tail);
 	r->head_seen = head;
 	r->fencing = 1;
 	atomic_store(&r->sleep->producer_fences, 1);

@@ -2,7 +2,7 @@
 /* The consumer's calls. */
 #include <errno.h>
 
-#include "ring.h"
+#include "fast.h"
 
 static int may_receive(dsm_ring_t *r)
 {
@@ -58,11 +58,21 @@ int dsm_ring_peek_many(dsm_ring_t *r, struct dsm_ring_message *ret, unsigned int
 	return likely(n != -EAGAIN) ? n : take_waiting(r, ret, max, timeout_us);
 }
 
-int dsm_ring_peek(dsm_ring_t *r, int64_t timeout_us, struct dsm_ring_message *ret)
+static __attribute__((noinline)) int peek_slow(dsm_ring_t *r, int64_t timeout_us,
+					       struct dsm_ring_message *ret)
 {
 	int n = dsm_ring_peek_many(r, ret, 1, timeout_us);
 
 	return n < 0 ? n : 0;
+}
+
+int dsm_ring_peek(dsm_ring_t *r, int64_t timeout_us, struct dsm_ring_message *ret)
+{
+	ret->data = fast_message(r, &ret->size);
+	if (unlikely(!ret->data))
+		return peek_slow(r, timeout_us, ret);
+	r->take += record_size(ret->size);
+	return 0;
 }
 
 int dsm_ring_release(dsm_ring_t *r, const void *data)
@@ -95,25 +105,39 @@ static ssize_t refuse(dsm_ring_t *r, const struct dsm_ring_message *m, size_t si
 			 size);
 }
 
-ssize_t dsm_ring_recv(dsm_ring_t *r, void *buf, size_t size, int64_t timeout_us)
+static __attribute__((noinline)) ssize_t recv_slow(dsm_ring_t *r, void *buf, size_t size,
+						   int64_t timeout_us)
 {
 	struct dsm_ring_message m;
 	int n = may_receive(r);
 
-	if (unlikely(n))
+	if (n)
 		return n;
 	n = take(r, &m, 1);
-	if (unlikely(n == -EAGAIN))
+	if (n == -EAGAIN)
 		n = take_waiting(r, &m, 1, timeout_us);
-	if (unlikely(n < 0))
+	if (n < 0)
 		return n;
-	if (unlikely(m.size > size))
+	if (m.size > size)
 		return refuse(r, &m, size);
-	memcpy(buf, m.data, m.size);
+	ring_copy(buf, m.data, m.size);
 	if (r->kind == DSM_RING_SPSC) {
 		spsc_release_all(r);
 		return (ssize_t)m.size;
 	}
 	n = mpmc_release(r, &m, 1);
 	return n ? n : (ssize_t)m.size;
+}
+
+ssize_t dsm_ring_recv(dsm_ring_t *r, void *buf, size_t size, int64_t timeout_us)
+{
+	size_t length;
+	const uint8_t *message = fast_message(r, &length);
+
+	if (unlikely(!message || length > size || length > RING_SMALL))
+		return recv_slow(r, buf, size, timeout_us);
+	ring_copy_small(buf, message, length);
+	r->take += record_size(length);
+	fast_release(r, length);
+	return (ssize_t)length;
 }

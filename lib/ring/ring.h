@@ -52,7 +52,7 @@ enum ring_state {
  * line takes a page, see ring_line().
  */
 struct ring_producer {
-	_Atomic uint64_t tail;	/* position behind the last record; may lag, see ring_walk() */
+	_Atomic uint64_t tail;	/* MPMC: position behind the last record; may lag, see ring_walk() */
 	_Atomic uint32_t owner; /* SPSC: participant */
 	uint32_t reserved;
 	struct seg_lock lock; /* MPMC: tail, and the header there */
@@ -129,6 +129,9 @@ struct dsm_ring {
 	uint64_t serial; /* the segment's when it was opened: tells a forked child */
 	bool fences;	 /* membarrier() is of no use here: each side orders by itself */
 	struct dsm_conn *conn; /* NULL: a ring by name */
+	/* Has any of the bits peer_gone when the other side of a connection is gone. */
+	const _Atomic uint64_t *peer_state;
+	uint64_t peer_gone;
 
 	/* The producer's. */
 	_Alignas(2 * SEG_LINE) struct ring_end send;
@@ -181,31 +184,52 @@ static inline uint8_t *payload_at(const dsm_ring_t *r, uint64_t pos)
 /*
  * Small messages were written a moment ago, word by word. Wider loads than those
  * stores have to wait until these are in the cache, and with them all that stand in line
- * before: the lines that the consumer still holds. So words it is, for them.
+ * before: the lines that the consumer still holds. So words it is to load; stores may be wider.
  */
 #define RING_SMALL 256u
-static inline void ring_copy_in(uint8_t *to, const void *from, size_t size)
+typedef uint64_t ring_words __attribute__((vector_size(16), aligned(8), may_alias));
+
+static inline uint64_t ring_load(const uint8_t *from)
 {
-	const uint8_t *p = from;
-	size_t i = 0;
+	uint64_t word;
 
-	if (size > RING_SMALL) {
-		memcpy(to, from, size);
-		return;
-	}
-	for (; i + 8 <= size; i += 8) {
-		uint64_t word;
+	memcpy(&word, from, 8);
+	/* Keeps the compiler from making one wide load, or a call of memcpy(), of several. */
+	__asm__ volatile("" : "+r"(word));
+	return word;
+}
 
-		memcpy(&word, p + i, 8);
-		/* The barrier keeps the compiler from making one memcpy() of it all. */
-		__asm__ volatile("" : "+r"(word));
-		memcpy(to + i, &word, 8);
+static inline void ring_copy_small(void *dest, const void *src, size_t size)
+{
+	const uint8_t *from = src, *end = from + size;
+	uint8_t *to = dest;
+
+	for (; end - from >= 16; from += 16, to += 16) {
+		ring_words both = { ring_load(from), ring_load(from + 8) };
+
+		memcpy(to, &both, 16);
 	}
-	for (; i < size; i++) {
-		to[i] = p[i];
+	if (end - from >= 8) {
+		uint64_t word = ring_load(from);
+
+		memcpy(to, &word, 8);
+		from += 8;
+		to += 8;
+	}
+	for (; from < end; from++, to++) {
+		*to = *from;
 		__asm__ volatile("");
 	}
 }
+
+static inline void ring_copy(void *dest, const void *src, size_t size)
+{
+	if (size > RING_SMALL)
+		memcpy(dest, src, size);
+	else
+		ring_copy_small(dest, src, size);
+}
+
 /* Bytes from @pos to the end of the memory: a record never goes beyond. */
 static inline uint64_t ring_straight(const dsm_ring_t *r, uint64_t pos)
 {
@@ -240,7 +264,7 @@ int ring_walk(const dsm_ring_t *r, uint64_t pos, uint64_t head, uint64_t *ret);
 int ring_damaged(const dsm_ring_t *r, const char *what, uint64_t pos);
 
 /* A number for each thread of this process, never used twice. */
-extern __thread uint64_t ring_thread_number;
+extern __thread uint64_t ring_thread_number __attribute__((tls_model("initial-exec")));
 uint64_t ring_thread(void);
 int ring_end_moved(dsm_ring_t *r, struct ring_end *end);
 
@@ -257,8 +281,6 @@ static inline int ring_enter(dsm_ring_t *r, struct ring_end *end)
 
 /* Room for a record at the tail; a pad that is needed is written. -EAGAIN: none. -EBADMSG. */
 int spsc_room(dsm_ring_t *r, uint64_t length);
-/* Send the record at the tail, which is written but for its header. */
-void spsc_publish(dsm_ring_t *r, uint64_t length);
 /* How many of @v went: as many as fit, seen together. -EAGAIN, -EBADMSG. */
 int spsc_put_many(dsm_ring_t *r, const struct iovec *v, unsigned int n);
 /* How many. -EAGAIN: there is none; -EBADMSG. */
@@ -306,9 +328,10 @@ uint64_t ring_deadline(int64_t timeout_us);
 
 /* Commits that woke nobody until the producer leaves the ordering to the sleepers. */
 #define RING_QUIET 64u
-void ring_calm(dsm_ring_t *r);
+/* After each commit while somebody sleeps, or the producer orders by itself. 0. */
+int ring_posted(dsm_ring_t *r);
 
-/* SPSC: stores a header so that its reader is woken if it sleeps. */
+/* SPSC: stores a header so that its reader is woken if it sleeps. Not for many at once. */
 static inline void ring_post(dsm_ring_t *r, _Atomic uint64_t *header, uint64_t value)
 {
 	/* ORDER: pairs with ring_ask(), by this store or by the sleeper's membarrier(). */
@@ -316,10 +339,8 @@ static inline void ring_post(dsm_ring_t *r, _Atomic uint64_t *header, uint64_t v
 		atomic_store(header, value);
 	else
 		atomic_store_explicit(header, value, memory_order_release);
-	if (unlikely(atomic_load(&r->sleep->sleepers)))
-		ring_wake_consumers(r);
-	else if (r->fencing && ++r->quiet == RING_QUIET)
-		ring_calm(r);
+	if (unlikely(r->fencing || atomic_load(&r->sleep->sleepers)))
+		(void)ring_posted(r);
 }
 
 /* ------------------------------------------------------------ fd.c */

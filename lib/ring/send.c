@@ -2,7 +2,7 @@
 /* The producer's calls. */
 #include <errno.h>
 
-#include "ring.h"
+#include "fast.h"
 
 /* What every call asks first. */
 static int may_send(dsm_ring_t *r)
@@ -72,30 +72,38 @@ static int mpmc_reserve_waiting(dsm_ring_t *r, size_t size, int64_t timeout_us, 
 	}
 }
 
-int dsm_ring_send(dsm_ring_t *r, const void *data, size_t size, int64_t timeout_us)
+static __attribute__((noinline)) int send_slow(dsm_ring_t *r, const void *data, size_t size,
+					       int64_t timeout_us)
 {
 	int err = may_send(r);
 	void *p;
 
-	if (unlikely(err))
+	if (err)
 		return err;
-	if (unlikely(size > ring_message_max(r)))
+	if (size > ring_message_max(r))
 		return too_large(r, size);
 	if (r->kind == DSM_RING_SPSC) {
-		if (unlikely(r->reserved))
+		if (r->reserved)
 			return still_reserved();
 		err = spsc_room_waiting(r, size, timeout_us);
-		if (unlikely(err))
+		if (err)
 			return err;
-		ring_copy_in(payload_at(r, r->tail), data, size);
-		spsc_publish(r, size);
-		return 0;
+		ring_copy(payload_at(r, r->tail), data, size);
+		return fast_publish(r, size);
 	}
 	err = mpmc_reserve_waiting(r, size, timeout_us, &p);
 	if (err)
 		return err;
-	ring_copy_in(p, data, size);
+	ring_copy(p, data, size);
 	return mpmc_commit(r, p, size);
+}
+
+int dsm_ring_send(dsm_ring_t *r, const void *data, size_t size, int64_t timeout_us)
+{
+	if (unlikely(size > RING_SMALL || !fast_room(r, size)))
+		return send_slow(r, data, size, timeout_us);
+	ring_copy_small(payload_at(r, r->tail), data, size);
+	return fast_publish(r, size);
 }
 
 int dsm_ring_send_many(dsm_ring_t *r, const struct iovec *v, unsigned int n, int64_t timeout_us)
@@ -124,21 +132,31 @@ int dsm_ring_send_many(dsm_ring_t *r, const struct iovec *v, unsigned int n, int
 	return sent ? (int)sent : err;
 }
 
-int dsm_ring_reserve(dsm_ring_t *r, size_t size, int64_t timeout_us, void **ret)
+static __attribute__((noinline)) int reserve_slow(dsm_ring_t *r, size_t size, int64_t timeout_us,
+						  void **ret)
 {
 	int err = may_send(r);
 
-	if (unlikely(err))
+	if (err)
 		return err;
-	if (unlikely(size > ring_message_max(r)))
+	if (size > ring_message_max(r))
 		return too_large(r, size);
 	if (r->kind == DSM_RING_MPMC)
 		return mpmc_reserve_waiting(r, size, timeout_us, ret);
-	if (unlikely(r->reserved))
+	if (r->reserved)
 		return still_reserved();
 	err = spsc_room_waiting(r, size, timeout_us);
-	if (unlikely(err))
+	if (err)
 		return err;
+	r->reserved = record_size(size);
+	*ret = payload_at(r, r->tail);
+	return 0;
+}
+
+int dsm_ring_reserve(dsm_ring_t *r, size_t size, int64_t timeout_us, void **ret)
+{
+	if (!fast_room(r, size))
+		return reserve_slow(r, size, timeout_us, ret);
 	r->reserved = record_size(size);
 	*ret = payload_at(r, r->tail);
 	return 0;
@@ -149,7 +167,7 @@ static bool is_reserved(const dsm_ring_t *r, const void *p)
 	return r->reserved && p == payload_at(r, r->tail);
 }
 
-int dsm_ring_commit(dsm_ring_t *r, void *p, size_t size)
+static __attribute__((noinline)) int commit_slow(dsm_ring_t *r, void *p, size_t size)
 {
 	int err = may_send(r);
 
@@ -163,8 +181,17 @@ int dsm_ring_commit(dsm_ring_t *r, void *p, size_t size)
 	if (unlikely(!is_reserved(r, p) || record_size(size) > r->reserved))
 		return seg_error(-EINVAL, "ring: committed what was not reserved");
 	r->reserved = 0;
-	spsc_publish(r, size);
-	return 0;
+	return fast_publish(r, size);
+}
+
+int dsm_ring_commit(dsm_ring_t *r, void *p, size_t size)
+{
+	if (unlikely(r->kind != DSM_RING_SPSC || !fast_mine(r, &r->send) || !is_reserved(r, p) ||
+		     record_size(size) > r->reserved ||
+		     atomic_load_explicit(r->peer_state, memory_order_relaxed) & r->peer_gone))
+		return commit_slow(r, p, size);
+	r->reserved = 0;
+	return fast_publish(r, size);
 }
 
 int dsm_ring_cancel(dsm_ring_t *r, void *p)

@@ -24,12 +24,6 @@ static void end_record(dsm_ring_t *r, uint64_t next)
 	atomic_store_explicit(header_at(r, next), 0, memory_order_relaxed);
 }
 
-static void move_tail(dsm_ring_t *r, uint64_t tail)
-{
-	r->tail = tail;
-	atomic_store_explicit(&r->producer->tail, tail, memory_order_relaxed);
-}
-
 int spsc_room(dsm_ring_t *r, uint64_t length)
 {
 	uint64_t bytes = record_size(length), straight = ring_straight(r, r->tail);
@@ -42,18 +36,9 @@ int spsc_room(dsm_ring_t *r, uint64_t length)
 	if (pad) {
 		end_record(r, r->tail + pad);
 		ring_post(r, header_at(r, r->tail), ring_header(RING_PAD, 0, pad - RING_HEADER));
-		move_tail(r, r->tail + pad);
+		r->tail = r->tail + pad;
 	}
 	return 0;
-}
-
-void spsc_publish(dsm_ring_t *r, uint64_t length)
-{
-	uint64_t pos = r->tail, next = pos + record_size(length);
-
-	end_record(r, next);
-	ring_post(r, header_at(r, pos), ring_header(RING_READY, 0, length));
-	move_tail(r, next);
 }
 
 /*
@@ -70,21 +55,21 @@ int spsc_put_many(dsm_ring_t *r, const struct iovec *v, unsigned int n)
 		return err;
 	first = r->tail;
 	next = first + record_size(v[0].iov_len);
-	ring_copy_in(payload_at(r, first), v[0].iov_base, v[0].iov_len);
+	ring_copy(payload_at(r, first), v[0].iov_base, v[0].iov_len);
 	for (i = 1; i < n; i++) {
 		uint64_t bytes = record_size(v[i].iov_len);
 
 		if (v[i].iov_len > ring_message_max(r) || bytes > ring_straight(r, next) ||
 		    !has_room(r, next - r->tail + bytes))
 			break;
-		ring_copy_in(payload_at(r, next), v[i].iov_base, v[i].iov_len);
+		ring_copy(payload_at(r, next), v[i].iov_base, v[i].iov_len);
 		atomic_store_explicit(header_at(r, next), ring_header(RING_READY, 0, v[i].iov_len),
 				      memory_order_relaxed);
 		next += bytes;
 	}
 	end_record(r, next);
 	ring_post(r, header_at(r, first), ring_header(RING_READY, 0, v[0].iov_len));
-	move_tail(r, next);
+	r->tail = next;
 	return (int)i;
 }
 

@@ -182,7 +182,7 @@ void ring_wake_producers(dsm_ring_t *r)
 		seg_wake(r->seg, &r->sleep->producers, INT_MAX);
 }
 
-void ring_calm(dsm_ring_t *r)
+static void calm(dsm_ring_t *r)
 {
 	if (r->fences)
 		return;
@@ -191,4 +191,13 @@ void ring_calm(dsm_ring_t *r)
 	atomic_store(&r->sleep->producer_fences, 0);
 	if (atomic_load(&r->sleep->sleepers))
 		ring_wake_consumers(r);
+}
+
+int ring_posted(dsm_ring_t *r)
+{
+	if (atomic_load(&r->sleep->sleepers))
+		ring_wake_consumers(r);
+	else if (r->fencing && ++r->quiet == RING_QUIET)
+		calm(r);
+	return 0;
 }
