@@ -40,8 +40,8 @@ static int open_heap(dsm_t *ctx, uint32_t window, bool make)
 	int err;
 
 	(void)snprintf(uri, sizeof(uri), SEG_WINDOW_URI, window);
-	err = make ? dsm_segment_create(uri, &o, &segments[window]) :
-		     dsm_segment_open(uri, &open_only, &segments[window]);
+	err = make ? dsm_segment_create(uri, &o, &segments[window])
+		   : dsm_segment_open(uri, &open_only, &segments[window]);
 	if (err)
 		return err;
 	do {
@@ -93,8 +93,8 @@ int node_heap_alloc(dsm_t *ctx, size_t size, void **ret)
 	uint64_t off = 0;
 
 	if (h)
-		off = size < LIB_PAGE ? dsm_heap_alloc(h, size) :
-					dsm_heap_aligned_alloc(h, LIB_PAGE, size);
+		off = size < LIB_PAGE ? dsm_heap_alloc(h, size)
+				      : dsm_heap_aligned_alloc(h, LIB_PAGE, size);
 	if (!off) /* a small pool may have a page or two when it has no span */
 		return dsm_alloc(ctx->home, size, ret);
 	*ret = memset(dsm_heap_ptr(h, off), 0, size);

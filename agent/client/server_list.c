@@ -113,9 +113,9 @@ static void list_region(void *ctx, const struct rec_region *region)
 
 	if (!r)
 		return;
-	*r = (struct client_region){
-		.size = region->size, .base = region->base, .number = region->region
-	};
+	*r = (struct client_region){ .size = region->size,
+				     .base = region->base,
+				     .number = region->region };
 	memcpy(r->name, region->name, sizeof(r->name));
 }
 

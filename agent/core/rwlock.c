@@ -41,9 +41,9 @@ void rwlock_client(struct core *c, const struct core_creq *req)
 	r->ticket = ++c->next_ticket;
 	r->client_ticket = req->ticket;
 	r->write = req->flags & F_WRITE;
-	r->due = req->flags & F_TRY		       ? c->now + TRY_US :
-		 req->timeout_us == CORE_NO_TIMEOUT ? UINT64_MAX :
-						      c->now + req->timeout_us;
+	r->due = req->flags & F_TRY		      ? c->now + TRY_US
+		 : req->timeout_us == CORE_NO_TIMEOUT ? UINT64_MAX
+						      : c->now + req->timeout_us;
 	map_put(&c->rw_clients, r->ticket, r);
 	timer_arm(c, r->due, TIMER_RWLOCK, r->ticket);
 	tell_master(c, MSG_RWLOCK_REQUEST, (uint16_t)(req->flags & (F_WRITE | F_TRY)), r);

@@ -15,7 +15,7 @@
 #include "lib/segment/cluster.h"
 #include "lib/segment/private.h"
 
-#define MAKING_US  30000000u /* for who makes the segment to be done with it */
+#define MAKING_US 30000000u /* for who makes the segment to be done with it */
 
 /* Reader-writer locks from here on are the library's own: so <dsm/context.h> says. */
 #define SLOT_LOCKS   0x80000000u
@@ -25,8 +25,8 @@ static uint32_t lock_id(const dsm_segment_t *seg, uint32_t index)
 {
 	const struct seg_private *p = seg->priv;
 
-	return p->window ? WINDOW_LOCKS | p->window << 11 | index :
-			   SLOT_LOCKS | (uint32_t)p->region->number << 11 | index;
+	return p->window ? WINDOW_LOCKS | p->window << 11 | index
+			 : SLOT_LOCKS | (uint32_t)p->region->number << 11 | index;
 }
 
 static int commit(dsm_segment_t *seg, uint64_t off, uint64_t len)
@@ -231,10 +231,11 @@ int cluster_attach(struct seg_private *p, const char *name, const struct dsm_seg
 			release(&p->seg, SEG_MAKER_SLOT);
 		}
 		if (err == -ENOENT)
-			err = header_there(p) && p->seg.header->magic == SEG_MAGIC ?
-				      seg_error(-ESTALE, "%s: half-created by process %u", p->uri,
-						p->seg.header->creator_pid) :
-				      seg_error(-ENOENT, "%s: the region holds no segment", p->uri);
+			err = header_there(p) && p->seg.header->magic == SEG_MAGIC
+				      ? seg_error(-ESTALE, "%s: half-created by process %u", p->uri,
+						  p->seg.header->creator_pid)
+				      : seg_error(-ENOENT, "%s: the region holds no segment",
+						  p->uri);
 	}
 	if (err)
 		put_ctx(p);
@@ -322,8 +323,8 @@ int cluster_unlink(const char *name, dsm_t *ctx)
 	if (p.own_ctx)
 		dsm_close(p.ctx);
 	return err ? seg_error(err, "dsm:%s: %s", name,
-			       err == -ENOENT ? "there is no such region" : strerror(-err)) :
-		     0;
+			       err == -ENOENT ? "there is no such region" : strerror(-err))
+		   : 0;
 }
 
 static bool holds_segment(dsm_t *ctx, const char *name)
@@ -359,6 +360,7 @@ int cluster_list(dsm_t *ctx, char ***ret)
 	}
 	free(r.bytes);
 	*ret = list;
-	return list ? n : seg_error(err ? err : -ENOMEM, "the cluster's regions: %s",
-				    strerror(err ? -err : ENOMEM));
+	return list ? n
+		    : seg_error(err ? err : -ENOMEM, "the cluster's regions: %s",
+				strerror(err ? -err : ENOMEM));
 }

@@ -13,14 +13,13 @@ const char *dsm_last_error(void)
 	return text;
 }
 
-int seg_error(int err, const char *format, ...)
+void seg_error_text(const char *format, ...)
 {
 	va_list args;
 
 	va_start(args, format);
 	(void)vsnprintf(text, sizeof(text), format, args);
 	va_end(args);
-	return err;
 }
 
 uint64_t seg_now_ns(void)

@@ -302,7 +302,8 @@ void grains_recover(dsm_segment_t *seg, struct seg_slot *dead)
 	struct seg_common *common = seg_common(seg);
 	bool held = holds(seg, dead, &common->grains_lock);
 
-	if (!held && !atomic_load(&journal(dead)->private_runs) && !atomic_load(&journal(dead)->roots))
+	if (!held && !atomic_load(&journal(dead)->private_runs) &&
+	    !atomic_load(&journal(dead)->roots))
 		return;
 	if (!held && seg_lock(seg, &common->grains_lock, SEG_LAYER_GRAINS))
 		return;
@@ -322,9 +323,10 @@ int dsm_segment_grow(dsm_segment_t *seg, uint64_t size)
 	if (!seg)
 		return seg_error(-EINVAL, "no segment");
 	if (size > seg->header->capacity - seg->header->data_at)
-		return seg_error(-ENOSPC, "%s: %llu bytes are more than it may grow to (%llu)",
-				 seg->priv->uri, (unsigned long long)size,
-				 (unsigned long long)(seg->header->capacity - seg->header->data_at));
+		return seg_error(
+			-ENOSPC, "%s: %llu bytes are more than it may grow to (%llu)",
+			seg->priv->uri, (unsigned long long)size,
+			(unsigned long long)(seg->header->capacity - seg->header->data_at));
 	common = seg_common(seg);
 	want = seg->header->data_at + (size + SEG_GRAIN - 1) / SEG_GRAIN * SEG_GRAIN;
 	err = seg_lock(seg, &common->grains_lock, SEG_LAYER_GRAINS);

@@ -34,7 +34,7 @@ struct seg_header {
 	uint64_t data_at;  /* first grain */
 	_Atomic uint32_t state;
 	_Atomic uint32_t slots_high; /* slots that have memory */
-	_Atomic uint64_t size;	     /* bytes from the start to the end of the grains that have memory */
+	_Atomic uint64_t size; /* bytes from the start to the end of the grains that have memory */
 	uint8_t reserved[4008];
 };
 static_assert(sizeof(struct seg_header) == SEG_PAGE, "layout of segments");

@@ -27,8 +27,8 @@ static _Atomic uint64_t *held_free(struct seg_slot *self)
 static _Atomic uint64_t *held_find(struct seg_slot *self, uint64_t off)
 {
 	for (int i = 0; i < SEG_HELD_MAX; i++)
-		if ((atomic_load_explicit(&self->held[i], memory_order_relaxed) & ~(uint64_t)LAYER_MASK) ==
-		    off)
+		if ((atomic_load_explicit(&self->held[i], memory_order_relaxed) &
+		     ~(uint64_t)LAYER_MASK) == off)
 			return &self->held[i];
 	return NULL;
 }
@@ -60,9 +60,9 @@ static int lock_slow(dsm_segment_t *seg, struct seg_lock *lock, uint32_t id, enu
 		if ((word & SEG_ID_MASK) == id)
 			return seg_error(-EDEADLK, "%s: a lock that this thread has already",
 					 seg->priv->uri);
-		if (!(word & LOCK_WAITED) &&
-		    !atomic_compare_exchange_weak_explicit(&lock->word, &word, word | LOCK_WAITED,
-							   memory_order_relaxed, memory_order_relaxed))
+		if (!(word & LOCK_WAITED) && !atomic_compare_exchange_weak_explicit(
+						     &lock->word, &word, word | LOCK_WAITED,
+						     memory_order_relaxed, memory_order_relaxed))
 			continue;
 		word |= LOCK_WAITED;
 		if (seg_wait(seg, &lock->word, word, slice) != -ETIMEDOUT)

@@ -188,7 +188,8 @@ int dsm_segment_create(const char *uri, const struct dsm_segment_options *option
 	return open_or_make(uri, options, true, ret);
 }
 
-int dsm_segment_open(const char *uri, const struct dsm_segment_options *options, dsm_segment_t **ret)
+int dsm_segment_open(const char *uri, const struct dsm_segment_options *options,
+		     dsm_segment_t **ret)
 {
 	return open_or_make(uri, options, false, ret);
 }

@@ -44,9 +44,9 @@ struct seg_thread {
 };
 
 struct seg_private {
-	dsm_segment_t seg; /* what users see */
+	dsm_segment_t seg;	  /* what users see */
 	struct seg_private *next; /* all of the process, under seg_handles_lock */
-	pthread_mutex_t lock; /* of threads */
+	pthread_mutex_t lock;	  /* of threads */
 	struct seg_thread *threads;
 	/* Slots that threads of this handle claimed: their own, and those being recovered. */
 	_Atomic uint64_t claimed[SEG_SLOTS / 64];

@@ -12,10 +12,8 @@ static const struct {
 	enum seg_layer layer;
 	void (*recover)(dsm_segment_t *seg, struct seg_slot *dead);
 } layers[] = {
-	{ SEG_LAYER_GRAINS, grains_recover },
-	{ SEG_LAYER_HEAP, heap_recover },
-	{ SEG_LAYER_TOP, map_recover },
-	{ SEG_LAYER_TOP, channel_recover },
+	{ SEG_LAYER_GRAINS, grains_recover }, { SEG_LAYER_HEAP, heap_recover },
+	{ SEG_LAYER_TOP, map_recover },	      { SEG_LAYER_TOP, channel_recover },
 	{ SEG_LAYER_TOP, heap_recover }, /* again, last: cleaning up after structures uses the heap */
 };
 
@@ -87,7 +85,8 @@ static bool recover_claimed(dsm_segment_t *seg, seg_id id, enum seg_layer upto)
 
 static bool usable(const dsm_segment_t *seg, seg_id id)
 {
-	return SEG_ID_SLOT(id) < atomic_load_explicit(&seg->header->slots_high, memory_order_acquire) &&
+	return SEG_ID_SLOT(id) <
+		       atomic_load_explicit(&seg->header->slots_high, memory_order_acquire) &&
 	       SEG_ID_SLOT(id) != SEG_MAKER_SLOT;
 }
 
@@ -103,8 +102,7 @@ bool seg_alive(dsm_segment_t *seg, seg_id id)
 	uint32_t index = SEG_ID_SLOT(id);
 
 	/* Who cleans up has claimed the slot, which does not make its owner live. */
-	if (!usable(seg, id) || gone(seg, id) ||
-	    atomic_load(&seg->slots[index].state) == SLOT_DEAD)
+	if (!usable(seg, id) || gone(seg, id) || atomic_load(&seg->slots[index].state) == SLOT_DEAD)
 		return false;
 	if (atomic_load(&seg->priv->claimed[index / 64]) >> (index % 64) & 1)
 		return true;

@@ -75,7 +75,8 @@ static bool claim_drop(dsm_segment_t *seg, uint32_t root, const seg_id *dead)
 		return false;
 	state = atomic_load(&r->state);
 	ours = state == ROOT_MAKING && atomic_load(&r->maker) == seg_slot_id(self);
-	if (state == ROOT_READY || (dead && state != ROOT_FREE && atomic_load(&r->maker) == *dead)) {
+	if (state == ROOT_READY ||
+	    (dead && state != ROOT_FREE && atomic_load(&r->maker) == *dead)) {
 		atomic_fetch_add(&journal(self)->roots, 1);
 		atomic_store(&r->maker, seg_slot_id(self));
 		ours = true;

@@ -67,7 +67,7 @@ typedef uint32_t seg_id;
  * without waits in them.
  */
 struct seg_lock {
-	_Atomic uint32_t word;	  /* 0, or the holder's id; top bit: somebody waits */
+	_Atomic uint32_t word;	   /* 0, or the holder's id; top bit: somebody waits */
 	_Atomic uint32_t reserved; /* 0 */
 };
 
@@ -108,12 +108,13 @@ struct seg_backend;
 struct dsm_segment {
 	uint8_t *base;
 	uint64_t capacity; /* bytes mapped */
-	_Atomic uint64_t serial; /* of this handle in this process; never used twice, anew after fork() */
+	_Atomic uint64_t
+		serial; /* of this handle in this process; never used twice, anew after fork() */
 	struct seg_header *header;
 	struct seg_slot *slots;
 	const struct seg_backend *backend;
-	bool cluster; /* dsm: other nodes may share it */
-	struct seg_private *priv; /* see private.h */
+	bool cluster;			 /* dsm: other nodes may share it */
+	struct seg_private *priv;	 /* see private.h */
 	_Atomic(struct dsm_heap *) heap; /* the process's handle of its heap; NULL: not opened */
 };
 
@@ -240,8 +241,14 @@ int seg_root_find(dsm_segment_t *seg, const char *name, enum dsm_root_kind kind,
 
 /* ------------------------------------------------------------ errors */
 
-/* Sets dsm_last_error() and returns @err. */
-int seg_error(int err, const char *format, ...) __attribute__((format(printf, 2, 3)));
+/* Sets dsm_last_error() and is @err; a macro, so that checkers see that it is not 0. */
+#define seg_error(err, ...)                                                                        \
+	({                                                                                         \
+		int err_ = (err);                                                                  \
+		seg_error_text(__VA_ARGS__);                                                       \
+		err_;                                                                              \
+	})
+void seg_error_text(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /*
  * In tests: called where a kill leaves something half-done, as often as there are such

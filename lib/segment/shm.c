@@ -30,8 +30,8 @@ static int path_of(const char *name, char *ret, size_t size)
 	size_t n = strlen(name);
 
 	if (!n || n > SHM_NAME_MAX || strchr(name, '/'))
-		return seg_error(-EINVAL, "shm:%s: a name has 1 to %d bytes, no '/' among them", name,
-				 SHM_NAME_MAX);
+		return seg_error(-EINVAL, "shm:%s: a name has 1 to %d bytes, no '/' among them",
+				 name, SHM_NAME_MAX);
 	(void)snprintf(ret, size, SHM_DIR "/" SHM_PREFIX "%s", name);
 	return 0;
 }
@@ -127,7 +127,8 @@ const struct seg_backend seg_shm = {
 
 static int map(struct seg_private *p, int fd, uint64_t capacity)
 {
-	void *base = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd, 0);
+	void *base = mmap(NULL, capacity, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, fd,
+			  0);
 
 	if (base == MAP_FAILED)
 		return seg_error(-errno, "%s: mmap of %llu bytes: %s", p->uri,
@@ -208,7 +209,8 @@ static int check(struct seg_private *p, int fd, struct seg_header *h)
 				 n < 0 ? 0 : n);
 	err = seg_check(h, (uint64_t)st.st_size, p->uri);
 	if (!err && h->creator_uid != st.st_uid)
-		err = seg_error(-EBADMSG, "%s: foreign: says it was made by user %u, the file is %u's",
+		err = seg_error(-EBADMSG,
+				"%s: foreign: says it was made by user %u, the file is %u's",
 				p->uri, h->creator_uid, st.st_uid);
 	return err;
 }
@@ -217,7 +219,7 @@ int shm_attach(struct seg_private *p, const char *name)
 {
 	static_assert(sizeof(struct seg_header) <= 65536, "on the stack");
 	char path[NAME_MAX + 16];
-	struct seg_header h;
+	struct seg_header h = { 0 };
 	int fd, err = path_of(name, path, sizeof(path));
 
 	if (err)

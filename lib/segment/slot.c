@@ -226,8 +226,8 @@ struct seg_slot *seg_self_slow(dsm_segment_t *seg)
 		p->threads = t;
 		pthread_mutex_unlock(&p->lock);
 	}
-	*seg_tls_of(atomic_load(&seg->serial)) =
-		(struct seg_tls){ atomic_load(&seg->serial), t->slot };
+	*seg_tls_of(atomic_load(&seg->serial)) = (struct seg_tls){ atomic_load(&seg->serial),
+								   t->slot };
 	return t->slot;
 }
 

@@ -57,7 +57,8 @@ static void make_good(void)
 	uint64_t off;
 
 	(void)dsm_segment_unlink(uri(), NULL);
-	MUST(!dsm_segment_create(uri(), &(struct dsm_segment_options){ .max_size = 8u << 20 }, &seg));
+	MUST(!dsm_segment_create(uri(), &(struct dsm_segment_options){ .max_size = 8u << 20 },
+				 &seg));
 	MUST(!dsm_segment_root_set(seg, "user", 1u << 20));
 	MUST(!seg_root_make(seg, "thing", DSM_ROOT_RING, &root));
 	MUST(!seg_grains_alloc(seg, 3, &off, NULL));
@@ -85,7 +86,8 @@ static void put_patches(const uint8_t *data, size_t size)
 		p.size = (uint8_t)(p.size % 8 + 1);
 		at = (uint64_t)p.at * p.size;
 		if (at + p.size <= areas[p.area].size)
-			MUST(pwrite(fd, &p.value, p.size, (off_t)(areas[p.area].at + at)) == p.size);
+			MUST(pwrite(fd, &p.value, p.size, (off_t)(areas[p.area].at + at)) ==
+			     p.size);
 	}
 	close(fd);
 }

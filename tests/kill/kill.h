@@ -22,9 +22,9 @@
 
 /* What a user of the heap has; it outlives the process. */
 struct holder {
-	uint64_t block[BLOCKS];		  /* words of dsm_heap_alloc_to() */
-	_Atomic uint64_t filled[BLOCKS];  /* the same, once the block is filled */
-	_Atomic uint64_t size[BLOCKS];	  /* that was asked for */
+	uint64_t block[BLOCKS];		 /* words of dsm_heap_alloc_to() */
+	_Atomic uint64_t filled[BLOCKS]; /* the same, once the block is filled */
+	_Atomic uint64_t size[BLOCKS];	 /* that was asked for */
 };
 
 /* In the segment. */

@@ -20,10 +20,10 @@
 
 #include "tests/kill/kill.h"
 
-#define SURVIVOR  USERS
-#define STUCK_MS  10000
-#define PAUSE_NS  2000000u
-#define ROUND_OF  100
+#define SURVIVOR USERS
+#define STUCK_MS 10000
+#define PAUSE_NS 2000000u
+#define ROUND_OF 100
 
 static struct scene scene;
 static pid_t pids[USERS + SURVIVORS];
@@ -165,7 +165,8 @@ int main(int argc, char **argv)
 	if (o.longest == UINT64_MAX)
 		(void)fprintf(stderr, "a user that was not killed is stuck\n");
 	bad = verdict(&scene) + (o.longest == UINT64_MAX);
-	(void)printf("%u kills, %llu operations, %llu by the one not killed; the killer waited %llu ms at most\n",
+	(void)printf("%u kills, %llu operations, %llu by the one not killed; the killer waited "
+		     "%llu ms at most\n",
 		     o.kills, (unsigned long long)rounds,
 		     (unsigned long long)atomic_load(&scene.shared->rounds[SURVIVOR]),
 		     (unsigned long long)o.longest);

@@ -152,8 +152,8 @@ static void use_ring(const struct scene *s, uint64_t *x)
 		if (err)
 			break;
 		memcpy(room, value, size);
-		err = draw(x) % 4 ? dsm_ring_commit(s->ring, room, size) :
-				    dsm_ring_cancel(s->ring, room);
+		err = draw(x) % 4 ? dsm_ring_commit(s->ring, room, size)
+				  : dsm_ring_cancel(s->ring, room);
 		break;
 	default:
 		err = dsm_ring_peek(s->ring, 0, &m);

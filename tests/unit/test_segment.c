@@ -90,7 +90,8 @@ static void roots_are_the_same_to_everybody(void **state)
 	assert_int_equal(dsm_segment_root_remove(seg[1], "second"), -ENOENT);
 	assert_int_equal(dsm_segment_root_set(seg[0], "", 1), -EINVAL);
 	assert_int_equal(
-		dsm_segment_root_set(seg[0], "a name of forty bytes is one byte too long", 1), -EINVAL);
+		dsm_segment_root_set(seg[0], "a name of forty bytes is one byte too long", 1),
+		-EINVAL);
 }
 
 static void grains_are_given_once_and_taken_back(void **state)
@@ -107,7 +108,8 @@ static void grains_are_given_once_and_taken_back(void **state)
 	}
 	for (int i = 0; i < 3; i++)
 		assert_int_equal(*(uint8_t *)seg_at(seg[!(i % 2)], off[i]), i + 1);
-	assert_int_equal(seg_grains_find(seg[0], off[2] + 2 * SEG_GRAIN + 77, &first, &n, &root), 0);
+	assert_int_equal(seg_grains_find(seg[0], off[2] + 2 * SEG_GRAIN + 77, &first, &n, &root),
+			 0);
 	assert_int_equal(first, off[2]);
 	assert_int_equal(n, 3);
 	assert_int_equal(root, UINT32_MAX);
@@ -137,7 +139,8 @@ static void it_grows_while_others_have_it_open(void **state)
 	assert_int_equal(seg_grains_free(seg[1], off), 0);
 	assert_int_equal(dsm_segment_grow(seg[0], info.max_size + 1), -ENOSPC);
 	assert_non_null(strstr(dsm_last_error(), "may grow to"));
-	assert_int_equal(seg_grains_alloc(seg[1], info.max_size / SEG_GRAIN + 1, &off, NULL), -ENOSPC);
+	assert_int_equal(seg_grains_alloc(seg[1], info.max_size / SEG_GRAIN + 1, &off, NULL),
+			 -ENOSPC);
 }
 
 static void places_outside_are_no_places(void **state)

@@ -51,7 +51,8 @@ static void equal_pair(struct guarded *g)
 {
 	if (seg_lock(seg, &g->lock, SEG_LAYER_TOP))
 		_exit(1);
-	if (atomic_load(&g->a) != atomic_load(&g->b) && atomic_load(&g->a) != atomic_load(&g->b) + 1)
+	if (atomic_load(&g->a) != atomic_load(&g->b) &&
+	    atomic_load(&g->a) != atomic_load(&g->b) + 1)
 		atomic_fetch_add(&g->broken, 1);
 	atomic_store(&g->b, atomic_load(&g->a));
 	atomic_fetch_add(&g->a, 1);
