@@ -15,7 +15,6 @@
 #include <string.h>
 
 #include "lib/map/map.h"
-#include "lib/map/siphash.h"
 #include "tests/unit/lib_nodes.h"
 #include "tests/unit/map_rig.h"
 
@@ -452,18 +451,6 @@ static void a_watcher_is_told_what_changed(void **state)
 	dsm_map_watcher_end(NULL);
 }
 
-/* By another implementation of the same description, with key 0, 0. */
-static void the_hash_is_siphash(void **state)
-{
-	static const uint64_t key[2] = { 0, 0 };
-
-	(void)state;
-	assert_true(siphash13(key, "", 0) == 0xd1fba762150c532cull);
-	assert_true(siphash13(key, "a", 1) == 0x407448d2b89b1813ull);
-	assert_true(siphash13(key, "abcdefgh", 8) == 0x3f7b849c0b8e35eaull);
-	assert_true(siphash13(key, "key:0000000042", 14) == 0xb3a69a142d447924ull);
-}
-
 #define BOTH(test) cmocka_unit_test_setup(test, map_rig_fresh)
 #define TESTS                                                                                      \
 	BOTH(what_is_set_is_got_by_everybody), BOTH(keys_and_values_have_any_size),                \
@@ -479,18 +466,14 @@ static void the_hash_is_siphash(void **state)
 
 int main(void)
 {
-	const struct CMUnitTest tests[] = { TESTS, cmocka_unit_test(the_hash_is_siphash) };
+	const struct CMUnitTest tests[] = { TESTS };
 	int failed = cmocka_run_group_tests_name("shm", tests, map_rig_open_host,
 						 map_rig_close_host);
 
 #ifndef __SANITIZE_THREAD__ /* the memory of two nodes does not fit beside it */
-	{
-		const struct CMUnitTest cluster[] = { TESTS };
-
-		setenv("DSM_LOG", "error", 1);
-		failed += cmocka_run_group_tests_name("dsm", cluster, map_rig_open_cluster,
-						      map_rig_close_cluster);
-	}
+	setenv("DSM_LOG", "error", 1);
+	failed += cmocka_run_group_tests_name("dsm", tests, map_rig_open_cluster,
+					      map_rig_close_cluster);
 #endif
 	return failed;
 }
