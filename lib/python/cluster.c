@@ -3,19 +3,14 @@
 #include "lib/python/module.h"
 
 static PyTypeObject *cluster_type, *status_type;
-static struct cluster *clusters;	/* open ones, no references */
 static struct cluster *default_cluster; /* a reference */
 
 static void cluster_shut(struct handle *h)
 {
-	struct cluster *c = (struct cluster *)h, **at = &clusters;
+	struct cluster *c = (struct cluster *)h;
 	dsm_t *ctx = c->ctx;
 	PyThreadState *state;
 
-	while (*at && *at != c)
-		at = &(*at)->next;
-	if (*at)
-		*at = c->next;
 	c->ctx = NULL;
 	/* An agent of ours hands its pages over first: that may take a while. */
 	state = PyEval_SaveThread();
@@ -68,8 +63,6 @@ static int cluster_init(PyObject *self, PyObject *args, PyObject *named)
 	}
 	c->h.remote = true;
 	handle_open(&c->h, NULL, &cluster_kind);
-	c->next = clusters;
-	clusters = c;
 	return 0;
 }
 
@@ -121,21 +114,10 @@ static PyObject *py_default(PyObject *module, PyObject *unused)
 	return (PyObject *)cluster_of(NULL);
 }
 
-/* Arrays that are still there see zeros from now on; the pages are safe with other nodes. */
 static PyObject *py_leave(PyObject *module, PyObject *unused)
 {
-	struct cluster *c = clusters;
-
 	(void)module, (void)unused;
-	while (c) {
-		struct cluster *next = c->next;
-
-		/* Who is in a call still (a daemon thread) keeps its cluster to the very end. */
-		Py_INCREF((PyObject *)c);
-		(void)handle_abandon(&c->h);
-		Py_DECREF((PyObject *)c);
-		c = next;
-	}
+	handle_leave_all();
 	Py_CLEAR(default_cluster);
 	Py_RETURN_NONE;
 }

@@ -4,20 +4,25 @@
 
 #include "lib/python/module.h"
 
+/* Open ones without a parent, no references. */
+static struct handle *tops;
+
 void handle_open(struct handle *h, struct handle *parent, const struct handle_kind *kind)
 {
+	struct handle **list = parent ? &parent->children : &tops;
+
 	h->kind = kind;
 	h->open = true;
 	h->parent = parent;
-	if (!parent)
-		return;
-	Py_INCREF((PyObject *)parent);
-	h->remote |= parent->remote;
-	h->next = parent->children;
+	if (parent) {
+		Py_INCREF((PyObject *)parent);
+		h->remote |= parent->remote;
+	}
+	h->next = *list;
 	if (h->next)
 		h->next->link = &h->next;
-	h->link = &parent->children;
-	parent->children = h;
+	h->link = list;
+	*list = h;
 }
 
 static void unlink_child(struct handle *h)
@@ -120,22 +125,43 @@ static int spans_find(const struct handle *cluster, struct span *ret)
  * Arrays may outlive this: what they look into becomes zeros, for nothing
  * that runs at the very end of a program to crash over.
  */
-bool handle_abandon(struct handle *h)
+static void abandon(struct handle *h)
 {
 	struct span spans[SPANS];
-	int n;
+	int n = spans_find(h, spans);
 
-	if (!h->open)
-		return true;
-	if (somebody_in(h))
-		return false;
-	n = spans_find(h, spans);
 	shut(h);
 	while (n--)
 		(void)mmap(spans[n].base, spans[n].size, PROT_READ | PROT_WRITE,
 			   MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | MAP_FIXED_NOREPLACE, -1,
 			   0);
-	return true;
+}
+
+/* What nobody is in or looks into; the rest stays to the very end, like the host's memory itself. */
+static void close_unused(struct handle *h)
+{
+	for (struct handle *c = h->children, *next; c; c = next) {
+		next = c->next;
+		close_unused(c);
+	}
+	if (!h->children && !h->busy && !h->exports)
+		shut(h);
+}
+
+/* Closing a cluster lets other threads run: the list is begun anew each time. */
+void handle_leave_all(void)
+{
+	while (tops) {
+		struct handle *h = tops;
+
+		Py_INCREF((PyObject *)h);
+		if (!h->remote)
+			close_unused(h);
+		else if (!somebody_in(h))
+			abandon(h);
+		unlink_child(h);
+		Py_DECREF((PyObject *)h);
+	}
 }
 
 int handle_check(const struct handle *h)

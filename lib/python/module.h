@@ -48,8 +48,12 @@ struct handle_kind {
 void handle_open(struct handle *h, struct handle *parent, const struct handle_kind *kind);
 /* 0, or -1 with BufferError or Busy set. Closed already: 0. */
 int handle_close(struct handle *h);
-/* At the end of the program: closes it whatever looks into it; false: a thread is in it. */
-bool handle_abandon(struct handle *h);
+/*
+ * At the end of the program. Clusters are left whatever looks into their memory, so that other
+ * nodes get its pages; of what is on this host, all that is not used is closed, so
+ * that its peers see an end and no death.
+ */
+void handle_leave_all(void);
 /* getbuffer of @self, whose memory [ptr, ptr + size) belongs to @h. 0, or -1 with an exception. */
 int handle_export(struct handle *h, PyObject *self, void *ptr, size_t size, bool readonly,
 		  Py_buffer *view, int flags);
@@ -149,7 +153,6 @@ bool wait_again(struct wait *w, int *result);
 struct cluster {
 	struct handle h;
 	dsm_t *ctx;
-	struct cluster *next; /* all open ones */
 };
 /* A reference to the cluster that an argument means; NULL or None: the default one, opened if need be. */
 struct cluster *cluster_of(PyObject *argument);

@@ -148,6 +148,10 @@ PyObject *ring_send_many(PyObject *self, PyObject *const *args, Py_ssize_t n)
 	}
 	if (wait_argument(&w, args, n, 1) || ring_may_send(r))
 		return NULL;
+	if (PyUnicode_Check(args[0])) {
+		PyErr_SetString(PyExc_TypeError, "send_many() needs messages, not one");
+		return NULL;
+	}
 	/* A copy: the caller's may change while others run. */
 	list = PySequence_List(args[0]);
 	if (!list)

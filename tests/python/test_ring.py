@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Rings and connections."""
+import errno
 import threading
 import time
 
@@ -47,6 +48,9 @@ def test_batches(segment):
     assert ring.recv_many(1) == [b"a"] and ring.recv_many(0) == [] and ring.recv_many(5) == [b"b"]
     with pytest.raises(dsm.Timeout):
         ring.recv_many(5, 0.02)
+    for wrong in ("text", b"bytes", [5], 5):
+        with pytest.raises(TypeError):
+            ring.send_many(wrong)
 
 
 def test_a_full_ring(segment):
@@ -277,3 +281,22 @@ def test_a_server_of_many(segment):
     with pytest.raises(dsm.Disconnected):
         clients[0].recv(20)
     assert list(clients[2]) == []
+
+
+def test_the_end_of_a_program_is_no_death(segment, uri, beside):
+    listener = dsm.Listener(segment)
+    program = beside(uri, """
+        connection, channel = dsm.Connection(uri), dsm.Channel(uri)
+        cycle = [connection, channel]
+        cycle.append(cycle)
+        connection.send("x")
+        sys.stdin.readline()
+    """)
+    connection = listener.accept(20)
+    assert connection.recv(20) == b"x"
+    program.tell("")
+    with pytest.raises(dsm.Disconnected) as caught:
+        connection.recv(20)
+    assert caught.value.errno == errno.EPIPE
+    program.end()
+    assert dsm.Channel(segment, role="observer").peer == "absent"

@@ -156,3 +156,16 @@ def test_names_are_used_again_and_again(uri):
         with dsm.Segment(uri, 1 << 20, exclusive=True) as segment:
             segment.root_set("x", 1)
         dsm.unlink(uri)
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", bytes(4096), b"\xaeDSMSEG1" + b"\xff" * 9000])
+def test_foreign_bytes_are_refused(shm, content):
+    with dsm.Segment(shm, 1 << 20, exclusive=True):
+        pass
+    path = "/dev/shm/dsm." + shm[4:]
+    with open(path, "r+b") as file:
+        file.truncate(len(content))
+        file.write(content)
+    with pytest.raises(dsm.Error) as caught:
+        dsm.Segment(shm)
+    assert caught.value.errno and shm in str(caught.value)
