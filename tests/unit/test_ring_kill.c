@@ -283,11 +283,14 @@ static void mpmc_consumer(unsigned int index)
 	dsm_ring_t *r = open_end(DSM_RING_CONSUMER);
 	struct dsm_ring_message m[4];
 
-	for (;;) {
+	for (unsigned int turn = 0;; turn++) {
 		int n = dsm_ring_peek_many(r, m, 4, PATIENCE);
 
 		if (n < 0)
 			fail_child("peek");
+		/* Time to be killed with messages in hand that nobody has seen. */
+		if (turn % 8 == 0)
+			poll(NULL, 0, 1);
 		for (int i = 0; i < n; i++)
 			note_message(&m[i]);
 		atomic_fetch_add(&notes->progress[index], 1);
