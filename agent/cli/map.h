@@ -18,8 +18,8 @@ struct mapped {
 };
 
 /*
- * The map @uri, made with its segment where @make and there is none. 0, or an exit code: stderr has
- * been told by @command.
+ * The map @uri, made with its segment where @make and there is none. 0, or an exit code: stderr
+ * has been told by @command.
  */
 int map_open(const struct cli *cli, const char *command, const char *uri, bool make,
 	     struct mapped *ret);

@@ -4,8 +4,8 @@
  *
  *	consumer URI [CHANGES [SECONDS]]
  *
- * Ends after CHANGES (0: never), or when nothing has changed for SECONDS (0: never). A pair that changes
- * several times before it is looked at is printed once, with its last value.
+ * Ends after CHANGES (0: never), or when nothing has changed for SECONDS (0: never). A pair that
+ * changes several times before it is looked at is printed once, with its last value.
  */
 #include <dsm_map.h>
 #include <errno.h>

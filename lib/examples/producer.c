@@ -9,8 +9,8 @@
  *
  *	producer URI [PAIRS [UPDATES [MILLISECONDS]]]
  *
- * Sets PAIRS keys, then changes one of them, drawn at random, every MILLISECONDS; UPDATES times, 0:
- * until it is killed. Killed or not, it may be started again at any time, also beside itself.
+ * Sets PAIRS keys, then changes one of them, drawn at random, every MILLISECONDS; UPDATES times,
+ * 0: until it is killed. Killed or not, it may be started again at any time, also beside itself.
  */
 #include <dsm_map.h>
 #include <inttypes.h>

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Growing. A table that is full gets a next one of twice the size, to which writers move its
- * buckets on their way: their own, and a few of others each time. When all are moved the next one takes its place; the
- * old one is freed when no reader can be in it.
+ * buckets on their way: their own, and a few of others each time. When all are moved the next one
+ * takes its place; the old one is freed when no reader can be in it.
  */
 #include "lib/map/table.h"
 
@@ -224,7 +224,9 @@ int map_grow_now(struct dsm_map *m, uint64_t table)
 
 /* ------------------------------------------------------------ freeing */
 
-/* With the lock of growth. Who is in a stripe may have seen the table there; none is after this. */
+/*
+ * With the lock of growth. Who is in a stripe may have seen the table there; none is after this.
+ */
 static int writers_pass(struct dsm_map *m)
 {
 	for (uint32_t i = 0; i < MAP_STRIPES; i++) {

@@ -178,7 +178,10 @@ struct map_journal {
 	_Atomic uint32_t op;	     /* enum map_op */
 	_Atomic uint32_t stripe;     /* locked last, or about to be */
 	_Atomic uint64_t table;	     /* offset: MAP_OP_TABLE, MAP_OP_FINISH */
-	/* MAP_OP_ENTRY, MAP_OP_BUCKET: done when the word at `word` has the value `value`. Then what the stripe has: */
+	/*
+	 * MAP_OP_ENTRY, MAP_OP_BUCKET: done when the word at `word` has the value `value`. Then
+	 * what the stripe has:
+	 */
 	uint64_t word, value;
 	uint64_t version, count, ttl, fresh_list;
 	uint32_t fresh_count, over_index, over;

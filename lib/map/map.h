@@ -72,7 +72,10 @@ static inline uint64_t *plain_word(_Atomic uint64_t *word)
 	return (uint64_t *)word;
 }
 
-/* open.c: fills @m, but for the heap, over the header at @off. Everything there is checked but the table. */
+/*
+ * open.c: fills @m, but for the heap, over the header at @off. Everything there is checked but
+ * the table.
+ */
 int map_attach(struct dsm_map *m, dsm_segment_t *seg, uint64_t off);
 int map_damaged(const char *what);
 
@@ -129,9 +132,15 @@ void map_writer_leave(struct map_writer *w);
 void map_retire_turn(struct map_writer *w);
 /* spare.c: see to what map_retire_turn() took: kept for new entries (@keep), or freed. */
 void map_trash_empty(struct dsm_map *m, struct map_journal *j, bool keep);
-/* A block of @size bytes at least from what was kept, as the journal's fresh one. False: none fits. */
+/*
+ * A block of @size bytes at least from what was kept, as the journal's fresh one. False: none
+ * fits.
+ */
 bool map_spare_take(struct dsm_map *m, struct map_journal *j, uint64_t size);
-/* For work that somebody else may do as well. -EBUSY; who died with it is found out after a while. No lock may be held. */
+/*
+ * For work that somebody else may do as well. -EBUSY; who died with it is found out after a
+ * while. No lock may be held.
+ */
 int map_trylock(struct dsm_map *m, struct seg_lock *lock);
 /* Begin a grace pass, or look whether the one that runs is done. No lock may be held. */
 void map_grace_step(struct dsm_map *m);
@@ -162,7 +171,10 @@ int map_grow_start(struct dsm_map *m, uint64_t table);
 void map_grow_help(struct dsm_map *m);
 /* Make room at once: finish growing, or grow. */
 int map_grow_now(struct dsm_map *m, uint64_t table);
-/* With the lock of growth, or in its dead holder's place: the table at @off has no buckets in use any more. */
+/*
+ * With the lock of growth, or in its dead holder's place: the table at @off has no buckets in use
+ * any more.
+ */
 void map_table_retire(struct dsm_map *m, uint64_t off);
 /* Free the run at @off, if it is the map's. */
 bool map_table_free(struct dsm_map *m, uint64_t off);
@@ -183,7 +195,10 @@ void map_sweep(struct map_writer *w);
 void map_watch_notify(struct dsm_map *m, uint32_t index);
 /* When a wait that begins now ends, by seg_now_ns(). */
 uint64_t map_watch_end(uint64_t timeout_us);
-/* Until the map's version is not @version, or @expires_ns (0: never) has come. -ETIMEDOUT at @end. */
+/*
+ * Until the map's version is not @version, or @expires_ns (0: never) has come. -ETIMEDOUT at
+ * @end.
+ */
 int map_watch_any(struct dsm_map *m, uint64_t version, uint64_t end, uint64_t expires_ns,
 		  uint64_t *ret_version);
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Moving buckets to the next table, which has twice as many: bucket i of n becomes i
- * and i + n. Both are filled before the mark in the old one tells; until then nobody looks at them,
- * so a kill leaves nothing to undo.
+ * Moving buckets to the next table, which has twice as many: bucket i of n becomes i and i + n.
+ * Both are filled before the mark in the old one tells; until then nobody looks at them, so a
+ * kill leaves nothing to undo.
  */
 #include "lib/map/commit.h"
 #include "lib/map/table.h"

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * What a participant left that was killed, or that ends: a section it was in, a change half made, blocks on
- * their way to the heap. Everything here may be done again, as who does it may be killed too.
+ * What a participant left that was killed, or that ends: a section it was in, a change half made,
+ * blocks on their way to the heap. Everything here may be done again, as who does it may be
+ * killed too.
  */
 #include "lib/heap/heap.h"
 #include "lib/map/commit.h"
@@ -62,7 +63,9 @@ static bool table_named(struct dsm_map *m, uint64_t off)
 	return false;
 }
 
-/* The dead one has the lock of growth: so nobody else gave the map's tables memory or freed any. */
+/*
+ * The dead one has the lock of growth: so nobody else gave the map's tables memory or freed any.
+ */
 static void growth_mend(struct dsm_map *m, struct map_journal *j)
 {
 	uint32_t op = atomic_load(&j->op);

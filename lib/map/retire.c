@@ -3,8 +3,8 @@
  * What was taken out of the map stays as it is until no reader can look at it any more.
  *
  * A stripe lists what it retired lately. When that is enough it sets the list aside until the
- * next grace pass is done, and then gives it up: see spare.c. A pass lists the slots that are in a section
- * at its begin, and is done when each of them has changed.
+ * next grace pass is done, and then gives it up: see spare.c. A pass lists the slots that are in
+ * a section at its begin, and is done when each of them has changed.
  */
 #include <poll.h>
 

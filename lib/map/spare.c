@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Blocks of old entries that no reader looks at any more. A map whose values change all the
- * time needs a block of the same size again soon: so a few are kept for the thread's next entries, in a list of
- * its journal, and the heap is not asked twice.
+ * Blocks of old entries that no reader looks at any more. A map whose values change all the time
+ * needs a block of the same size again soon: so a few are kept for the thread's next entries, in
+ * a list of its journal, and the heap is not asked twice.
  */
 #include "lib/map/table.h"
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* From a hash to a bucket to an entry. Whatever is read from the segment is checked before it leads anywhere. */
+/*
+ * From a hash to a bucket to an entry. Whatever is read from the segment is checked before it
+ * leads anywhere.
+ */
 #ifndef DSM_LIB_MAP_TABLE_H
 #define DSM_LIB_MAP_TABLE_H
 
@@ -114,9 +117,9 @@ static inline bool entry_look(struct dsm_map *m, uint64_t word, struct map_found
 }
 
 /*
- * The slots of @b with the tag of @hash, as a set: bit 4 * i + 3 for slot i. Four slots at a time where
- * the processor can: a slot is a word that is stored whole, and whoever follows a match loads it
- * again.
+ * The slots of @b with the tag of @hash, as a set: bit 4 * i + 3 for slot i. Four slots at a time
+ * where the processor can: a slot is a word that is stored whole, and whoever follows a match
+ * loads it again.
  */
 #define MATCH_SLOTS 0x08888888u
 
@@ -156,9 +159,10 @@ static inline uint32_t bucket_match(const struct map_bucket *b, uint64_t hash)
 #endif
 
 /*
- * Have the bucket of @hash, and the entry that is likely to be meant, on their way from memory before they are
- * needed: while a new entry is made, and while the processor waits for a section to begin.
- * The table may be retired meanwhile, which does no harm: grains stay mapped when they are free.
+ * Have the bucket of @hash, and the entry that is likely to be meant, on their way from memory
+ * before they are needed: while a new entry is made, and while the processor waits for a section
+ * to begin. The table may be retired meanwhile, which does no harm: grains stay mapped when they
+ * are free.
  */
 static inline void map_fetch(struct dsm_map *m, uint64_t hash)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Walking over a map by groups: all keys whose hashes have the same low bits. A walk keeps the number of
- * groups it began with; as tables only double, a key's group never changes.
+ * Walking over a map by groups: all keys whose hashes have the same low bits. A walk keeps the
+ * number of groups it began with; as tables only double, a key's group never changes.
  */
 #ifndef DSM_LIB_MAP_WALK_H
 #define DSM_LIB_MAP_WALK_H
@@ -26,8 +26,8 @@ struct walk_group {
 uint64_t walk_groups(struct dsm_map *m);
 
 /*
- * Add the entries of group @group of @groups whose keys begin with @prefix to @ret: what was there all the time once. In a
- * section of its own. -ENOMEM, -EBADMSG.
+ * Add the entries of group @group of @groups whose keys begin with @prefix to @ret: what was
+ * there all the time once. In a section of its own. -ENOMEM, -EBADMSG.
  */
 int walk_group_read(struct dsm_map *m, uint64_t group, uint64_t groups, const void *prefix,
 		    size_t prefix_size, struct walk_group *ret);

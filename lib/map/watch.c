@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * Watching. Who watches marks a word, looks, and sleeps on the word if nothing is new. A writer that
- * finds the mark after its change counts the word up and wakes. The sleep is never longer than a
- * slice: so a writer that was killed between its change and the waking does no more than delay the news.
+ * Watching. Who watches marks a word, looks, and sleeps on the word if nothing is new. A writer
+ * that finds the mark after its change counts the word up and wakes. The sleep is never longer
+ * than a slice: so a writer that was killed between its change and the waking does no more than
+ * delay the news.
  */
 #include <limits.h>
 
@@ -17,7 +18,10 @@ static void word_notify(struct dsm_map *m, _Atomic uint32_t *word)
 
 	if (likely(!(w & WATCHED)))
 		return;
-	/* Whoever fails here: another writer has just done it, after both changes or before a new watcher looks. */
+	/*
+	 * Whoever fails here: another writer has just done it, after both changes or before a new
+	 * watcher looks.
+	 */
 	if (atomic_compare_exchange_strong(word, &w, (w + 2) & ~WATCHED))
 		seg_wake(m->seg, word, INT_MAX);
 }
@@ -33,7 +37,9 @@ static uint32_t word_mark(_Atomic uint32_t *word)
 	return atomic_fetch_or(word, WATCHED) | WATCHED;
 }
 
-/* Sleep on it for no longer than @end (of seg_now_ns()) and @expires_ns. False: the time is over. */
+/*
+ * Sleep on it for no longer than @end (of seg_now_ns()) and @expires_ns. False: the time is over.
+ */
 static bool word_sleep(struct dsm_map *m, _Atomic uint32_t *word, uint32_t marked, uint64_t end,
 		       uint64_t expires_ns)
 {

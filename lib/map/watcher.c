@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Watchers: what they have seen of each stripe is compared with what is there now, whenever the
- * stripe's version has changed. So a deleted key is noticed, and no log has to be kept for anybody.
+ * stripe's version has changed. So a deleted key is noticed, and no log has to be kept for
+ * anybody.
  */
 #include <stdlib.h>
 

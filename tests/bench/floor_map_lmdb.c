@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * floor_map_lmdb DIRECTORY CPU [COUNT]: LMDB in DIRECTORY (in memory, best), which it empties: a transaction for
- * each get and each put, nothing synced.
+ * floor_map_lmdb DIRECTORY CPU [COUNT]: LMDB in DIRECTORY (in memory, best), which it empties: a
+ * transaction for each get and each put, nothing synced.
  */
 #include <lmdb.h>
 #include <unistd.h>

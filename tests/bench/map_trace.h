@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* What maps and their peers are measured with: 100,000 keys of 14 bytes, values of 100, drawn at random. */
+/*
+ * What maps and their peers are measured with: 100,000 keys of 14 bytes, values of 100, drawn at
+ * random.
+ */
 #ifndef DSM_BENCH_MAP_TRACE_H
 #define DSM_BENCH_MAP_TRACE_H
 

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
- * Maps in memory that somebody else has written: whatever is there, opening and using it gives results or
- * errors. An input is a list of stores: where (2 bytes of which of the map's memories, 4 bytes of
- * offset), and 8 bytes to store.
+ * Maps in memory that somebody else has written: whatever is there, opening and using it gives
+ * results or errors. An input is a list of stores: where (2 bytes of which of the map's memories,
+ * 4 bytes of offset), and 8 bytes to store.
  */
 #include <poll.h>
 #include <stdio.h>

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Maps: what each function does, over shared memory by two handles, and over a region by two nodes.
+ * Maps: what each function does, over shared memory by two handles, and over a region by two
+ * nodes.
  */
 #include <setjmp.h>
 #include <stdarg.h>

@@ -75,9 +75,8 @@ static void fill(struct dsm_map_request *q, struct texts *t, uint32_t who, uint3
 		q[i].key = t->key[i];
 		q[i].key_size = (size_t)snprintf(t->key[i], sizeof(t->key[i]), "k%u.%u", who, i);
 		q[i].value = t->value[i];
-		q[i].value_size =
-			(size_t)snprintf(t->value[i], sizeof(t->value[i]),
-					 "value %u of round %u by %u", i, round, who);
+		q[i].value_size = (size_t)snprintf(t->value[i], sizeof(t->value[i]),
+						   "value %u of round %u by %u", i, round, who);
 		if (op == DSM_MAP_OP_GET)
 			q[i].value_size = 0;
 		q[i].buffer = t->back[i];

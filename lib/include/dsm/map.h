@@ -6,8 +6,8 @@
  * are fine. Their memory comes from the segment's heap.
  *
  * Readers never lock, and are never in a writer's way: an entry is never changed once it can be
- * found, a new value is a new entry. Writers of keys in different stripes do not meet. The map grows by
- * itself, bucket by bucket.
+ * found, a new value is a new entry. Writers of keys in different stripes do not meet. The map
+ * grows by itself, bucket by bucket.
  *
  * Who is killed, wherever it was, leaves either the old value or the new one, and no lock.
  *
@@ -88,13 +88,15 @@ int dsm_map_add(dsm_map_t *map, const void *key, size_t key_size, const void *va
 		size_t value_size, uint64_t ttl_ms, uint64_t *ret_version);
 
 /**
- * Only if the entry has version @version (0: if it is absent). -ESTALE it has another; @ret_version is
- * the one it has, 0 when there is none.
+ * Only if the entry has version @version (0: if it is absent). -ESTALE it has another;
+ * @ret_version is the one it has, 0 when there is none.
  */
 int dsm_map_cas(dsm_map_t *map, const void *key, size_t key_size, uint64_t version,
 		const void *value, size_t value_size, uint64_t *ret_version);
 
-/** Only if the value is @old. -ENOENT absent; -ESTALE another value, @ret_version is its version. */
+/**
+ * Only if the value is @old. -ENOENT absent; -ESTALE another value, @ret_version is its version.
+ */
 int dsm_map_cas_value(dsm_map_t *map, const void *key, size_t key_size, const void *old,
 		      size_t old_size, const void *value, size_t value_size, uint64_t *ret_version);
 
@@ -111,17 +113,17 @@ int64_t dsm_map_clear(dsm_map_t *map);
 
 /** An entry as readers see it. */
 struct dsm_map_entry {
-	const void *key;
-	const void *value; /**< aligned to 8 bytes */
-	uint32_t key_size;
-	uint32_t value_size;
-	uint64_t version;
+	const void *key; /**< its bytes, in the map or a copy: as the function that gives it says */
+	const void *value;   /**< its bytes, aligned to 8 */
+	uint32_t key_size;   /**< bytes of the key */
+	uint32_t value_size; /**< bytes of the value */
+	uint64_t version;    /**< of the entry: see above */
 	uint64_t expires_ns; /**< wall clock, ns since 1970; 0: never */
 };
 
 /**
- * Copy the value of @key to @buffer. The value's size, of which no more than @size bytes were copied.
- * -ENOENT. @ret_version may be NULL.
+ * Copy the value of @key to @buffer. The value's size, of which no more than @size bytes were
+ * copied. -ENOENT. @ret_version may be NULL.
  */
 ssize_t dsm_map_get(dsm_map_t *map, const void *key, size_t key_size, void *buffer, size_t size,
 		    uint64_t *ret_version);
@@ -134,9 +136,10 @@ ssize_t dsm_map_get_or_insert(dsm_map_t *map, const void *key, size_t key_size, 
 			      size_t value_size, void *buffer, size_t size, bool *ret_inserted);
 
 /**
- * Reading without a copy: between begin and end, what dsm_map_find() gave the calling thread stays
- * as it is, even when it is replaced or deleted meanwhile. Memory that writers replace
- * stays taken that long: so not for long. May be nested, and other functions called in between. -EUSERS, -ENOTCONN.
+ * Reading without a copy: between begin and end, what dsm_map_find() gave the calling thread
+ * stays as it is, even when it is replaced or deleted meanwhile. Memory that writers replace
+ * stays taken that long: so not for long. May be nested, and other functions called in between.
+ * -EUSERS, -ENOTCONN.
  */
 int dsm_map_read_begin(dsm_map_t *map);
 void dsm_map_read_end(dsm_map_t *map);
@@ -155,9 +158,10 @@ uint64_t dsm_map_version(dsm_map_t *map);
 typedef struct dsm_map_iter dsm_map_iter_t;
 
 /**
- * Begin a walk over the entries whose keys begin with @prefix (NULL with 0: all of them), in no order. What is there during
- * the whole walk comes exactly once, with some value that it had meanwhile; what comes or goes
- * meanwhile may come or not. A prefix is looked for in all entries. -ENOMEM.
+ * Begin a walk over the entries whose keys begin with @prefix (NULL with 0: all of them), in no
+ * order. What is there during the whole walk comes exactly once, with some value that it had
+ * meanwhile; what comes or goes meanwhile may come or not. A prefix is looked for in all entries.
+ * -ENOMEM.
  */
 int dsm_map_iter_begin(dsm_map_t *map, const void *prefix, size_t prefix_size,
 		       dsm_map_iter_t **ret);
@@ -172,8 +176,8 @@ void dsm_map_iter_end(dsm_map_iter_t *iter);
 /* ------------------------------------------------------------ watching */
 
 /**
- * Wait until @key's version is another than @version (0: absent), by expiry too. *@ret_version (may
- * be NULL) is the new one. -ETIMEDOUT. Values between may be missed; the last one is not.
+ * Wait until @key's version is another than @version (0: absent), by expiry too. *@ret_version
+ * (may be NULL) is the new one. -ETIMEDOUT. Values between may be missed; the last one is not.
  */
 int dsm_map_watch(dsm_map_t *map, const void *key, size_t key_size, uint64_t version,
 		  uint64_t timeout_us, uint64_t *ret_version);
@@ -184,28 +188,31 @@ int dsm_map_watch_all(dsm_map_t *map, uint64_t version, uint64_t timeout_us, uin
 /** Somebody who is told what changed; of one thread. */
 typedef struct dsm_map_watcher dsm_map_watcher_t;
 
+/** What became of a key. */
 enum dsm_map_event_kind {
-	DSM_MAP_ADDED = 1,
-	DSM_MAP_CHANGED,
-	DSM_MAP_DELETED, /**< or expired */
+	DSM_MAP_ADDED = 1, /**< it was absent */
+	DSM_MAP_CHANGED,   /**< it has another version */
+	DSM_MAP_DELETED,   /**< or expired */
 };
 
+/** A change that a watcher is told of. */
 struct dsm_map_event {
-	enum dsm_map_event_kind kind;
-	struct dsm_map_entry entry; /**< deleted: value NULL, version the last one seen */
+	enum dsm_map_event_kind kind; /**< what became of the key */
+	struct dsm_map_entry entry;   /**< deleted: value NULL, version the last one seen */
 };
 
 #define DSM_MAP_WATCH_PRESENT 1u /**< what is there already comes first, as added */
 
 /**
- * Begin to watch the keys that begin with @prefix. What the watcher has seen of each it keeps in memory
- * of its own (about 100 bytes for each key), so it costs writers nothing but waking it. -ENOMEM.
+ * Begin to watch the keys that begin with @prefix. What the watcher has seen of each it keeps in
+ * memory of its own (about 100 bytes for each key), so it costs writers nothing but waking it.
+ * -ENOMEM.
  */
 int dsm_map_watcher_begin(dsm_map_t *map, const void *prefix, size_t prefix_size, uint32_t flags,
 			  dsm_map_watcher_t **ret);
 /**
- * The next change, waited for: 0, @ret is good until the next call. -ETIMEDOUT. A key that changes several
- * times before it is looked at is told once, with the last value.
+ * The next change, waited for: 0, @ret is good until the next call. -ETIMEDOUT. A key that
+ * changes several times before it is looked at is told once, with the last value.
  */
 int dsm_map_watcher_next(dsm_map_watcher_t *watcher, uint64_t timeout_us,
 			 struct dsm_map_event *ret);
@@ -235,15 +242,15 @@ struct dsm_map_stat {
 int dsm_map_stat(dsm_map_t *map, struct dsm_map_stat *ret);
 
 /**
- * Check everything: each entry's place, hash and size, the counts, that none is there twice. Stripe
- * by stripe, under its lock. 0; -EBADMSG: dsm_last_error() names the first thing that is wrong. Frees nothing
- * and repairs nothing.
+ * Check everything: each entry's place, hash and size, the counts, that none is there twice.
+ * Stripe by stripe, under its lock. 0; -EBADMSG: dsm_last_error() names the first thing that is
+ * wrong. Frees nothing and repairs nothing.
  */
 int dsm_map_validate(dsm_map_t *map);
 
 /**
- * The heap blocks the map owns: entries and those retired. For checks against the heap's own count, when
- * nobody writes.
+ * The heap blocks the map owns: entries and those retired. For checks against the heap's own
+ * count, when nobody writes.
  */
 int64_t dsm_map_blocks(dsm_map_t *map);
 
