@@ -13,11 +13,11 @@
 #include "agent/cli/open.h"
 #include "agent/cli/table.h"
 
-#define LISTENER      "map"
-#define CLIENTS	      1024u
-#define CLIENTS_MOST  16384u
-#define RING_MOST     (1u << 20)
-#define LOOK_US	      200000 /* how often it looks whether it is to end */
+#define LISTENER     "map"
+#define CLIENTS	     1024u
+#define CLIENTS_MOST 16384u
+#define RING_MOST    (1u << 20)
+#define LOOK_US	     200000 /* how often it looks whether it is to end */
 
 enum { KEY_BUCKETS = ARGS_KEY, KEY_CLIENTS, KEY_RING_SIZE };
 
@@ -194,9 +194,11 @@ int cmd_map_serve(struct cli *cli, int argc, char **argv)
 		.parser = serve_option,
 		.args_doc = "NAME",
 		.children = children,
-		.doc = "Keep a map in this process and answer for it, until it is ended by SIGINT or "
+		.doc = "Keep a map in this process and answer for it, until it is ended by SIGINT "
+		       "or "
 		       "SIGTERM. Clients (dsm_map_client_open() in <dsm/map_server.h>) come to the "
-		       "listener \"map\" in the segment NAME (shm:NAME where no kind is given), which "
+		       "listener \"map\" in the segment NAME (shm:NAME where no kind is given), "
+		       "which "
 		       "is made when there is none, and is gone with the server then. They share "
 		       "no table with it.",
 	};

@@ -33,7 +33,8 @@ struct dsm_conn *conn_new(const struct place_map *m, uint32_t index, struct conn
 	c->place = p;
 	c->listener = listener;
 	c->me = me;
-	ring_attach(&c->in, m->seg, up + (listener ? 0 : ring), m->line, m->ring_size, DSM_RING_SPSC);
+	ring_attach(&c->in, m->seg, up + (listener ? 0 : ring), m->line, m->ring_size,
+		    DSM_RING_SPSC);
 	ring_attach(&c->out, m->seg, up + (listener ? ring : 0), m->line, m->ring_size,
 		    DSM_RING_SPSC);
 	c->in.conn = c->out.conn = c;

@@ -16,12 +16,12 @@
 struct dsm_listener {
 	struct place_map map;
 	seg_id me;
-	uint64_t serial; /* the segment's: tells a forked child */
+	uint64_t serial;	 /* the segment's: tells a forked child */
 	struct dsm_conn **conns; /* by place */
-	uint64_t *todo;	 /* bits of places to look at */
-	uint32_t words;	 /* of todo */
-	uint32_t next;	 /* place to go on at, for fairness */
-	struct dsm_conn *last; /* told readable; may have more */
+	uint64_t *todo;		 /* bits of places to look at */
+	uint32_t words;		 /* of todo */
+	uint32_t next;		 /* place to go on at, for fairness */
+	struct dsm_conn *last;	 /* told readable; may have more */
 	uint64_t looked_ns;
 };
 
@@ -45,8 +45,8 @@ void listener_forget(struct dsm_listener *l, uint32_t index)
 
 /* ------------------------------------------------------------ serving */
 
-static int listener_make(dsm_segment_t *seg, const char *name,
-			 const struct dsm_listener_options *o, struct place_map *m)
+static int listener_make(dsm_segment_t *seg, const char *name, const struct dsm_listener_options *o,
+			 struct place_map *m)
 {
 	uint32_t ring_size = RING_MIN, index;
 	uint64_t off;
@@ -350,7 +350,8 @@ static int wait_for(struct dsm_listener *l, bool only_new, int64_t timeout_us, d
 			return seg_error(-EAGAIN, "listener: nothing to do");
 		err = sleep_on_bell(l, deadline);
 	}
-	return err == -ETIMEDOUT ? seg_error(err, "listener: nothing until the time was over") : err;
+	return err == -ETIMEDOUT ? seg_error(err, "listener: nothing until the time was over")
+				 : err;
 }
 
 int dsm_listener_wait(dsm_listener_t *l, int64_t timeout_us, dsm_conn_t **ret)

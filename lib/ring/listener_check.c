@@ -19,9 +19,8 @@ int dsm_listener_stat(dsm_segment_t *seg, const char *name, struct dsm_listener_
 		return err;
 	server = atomic_load(&m.server->server);
 	*ret = (struct dsm_listener_stat){
-		.server_pid = server && seg_alive(seg, server) ?
-				      seg->slots[SEG_ID_SLOT(server)].pid :
-				      0,
+		.server_pid = server && seg_alive(seg, server) ? seg->slots[SEG_ID_SLOT(server)].pid
+							       : 0,
 		.places = place_count(&m),
 		.max_conns = m.max_conns,
 		.ring_size = m.ring_size,

@@ -46,8 +46,8 @@ static int lock_producer(dsm_ring_t *r, uint64_t *ret_head, uint64_t *ret_tail)
 		/* What a dead one made without having moved the tail may be released already. */
 		if ((int64_t)(head - tail) > 0)
 			tail = head;
-		err = tail - head > r->capacity ? ring_damaged(r, "position", tail) :
-						  ring_walk(r, tail, head, &tail);
+		err = tail - head > r->capacity ? ring_damaged(r, "position", tail)
+						: ring_walk(r, tail, head, &tail);
 	}
 	if (err) {
 		seg_unlock(r->seg, &r->producer->lock);
@@ -276,10 +276,10 @@ int mpmc_take(dsm_ring_t *r, struct dsm_ring_message *ret, unsigned int max)
 		if (!next || header_state(h) == RING_RESERVED)
 			break;
 		if (header_state(h) == RING_READY) {
-			atomic_store_explicit(header_at(r, take),
-					      ring_header(RING_TAKEN, seg_slot_id(self),
-							  header_length(h)),
-					      memory_order_release);
+			atomic_store_explicit(
+				header_at(r, take),
+				ring_header(RING_TAKEN, seg_slot_id(self), header_length(h)),
+				memory_order_release);
 			ret[n].data = payload_at(r, take);
 			ret[n++].size = header_length(h);
 		}
@@ -381,11 +381,13 @@ static void bury_one(dsm_ring_t *r, seg_id dead)
 		if (header_who(h) != dead)
 			continue;
 		if (header_state(h) == RING_RESERVED) {
-			atomic_store(header_at(r, pos), ring_header(RING_DONE, 0, header_length(h)));
+			atomic_store(header_at(r, pos),
+				     ring_header(RING_DONE, 0, header_length(h)));
 		} else if (header_state(h) == RING_TAKEN) {
 			/* Before the header: to be killed in between costs one search in vain. */
 			atomic_store(&r->consumer->again, 1);
-			atomic_store(header_at(r, pos), ring_header(RING_READY, 0, header_length(h)));
+			atomic_store(header_at(r, pos),
+				     ring_header(RING_READY, 0, header_length(h)));
 			again = true;
 		}
 	}

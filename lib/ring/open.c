@@ -100,8 +100,8 @@ int ring_begin_recv(dsm_ring_t *r)
 
 /* ------------------------------------------------------------ ends */
 
-static int end_claim(dsm_ring_t *r, struct ring_end *end, _Atomic uint32_t *owner,
-		     const char *name, const char *what)
+static int end_claim(dsm_ring_t *r, struct ring_end *end, _Atomic uint32_t *owner, const char *name,
+		     const char *what)
 {
 	struct seg_slot *self = seg_self(r->seg);
 	uint32_t old;
@@ -274,7 +274,8 @@ int dsm_ring_create(dsm_segment_t *seg, const char *name, const struct dsm_ring_
 		return dsm_ring_open(seg, name, ends, ret);
 	if (err)
 		return err;
-	err = ring_make(seg, index, round_up(o->capacity ? o->capacity : RING_DEFAULT), o->kind, &off);
+	err = ring_make(seg, index, round_up(o->capacity ? o->capacity : RING_DEFAULT), o->kind,
+			&off);
 	if (err) {
 		seg_root_drop(seg, index);
 		return err;

@@ -63,7 +63,8 @@ int place_map(dsm_segment_t *seg, const char *name, struct place_map *ret)
 	    r.max_conns > LISTENER_CONNS_MAX || r.line != ring_line(seg))
 		return seg_error(-EBADMSG, "listener %s: its header is damaged", name);
 	place_layout(ret, seg, r.ring_size, r.max_conns);
-	if (ret->per_chunk != r.per_chunk || !seg_checked(seg, off, place_root_bytes(ret), SEG_PAGE))
+	if (ret->per_chunk != r.per_chunk ||
+	    !seg_checked(seg, off, place_root_bytes(ret), SEG_PAGE))
 		return seg_error(-EBADMSG, "listener %s: its header is damaged", name);
 	place_locate(ret, off);
 	ret->index = index;
@@ -126,9 +127,9 @@ static int grow(const struct place_map *m, uint32_t seen)
 		return err;
 	/* Somebody else may have done it. */
 	if (place_count(m) == seen)
-		err = seen == m->max_conns || seen / m->per_chunk >= chunks_max(m) ?
-			      seg_error(-EAGAIN, "listener: all %u connections are taken", seen) :
-			      grow_locked(m, seen / m->per_chunk);
+		err = seen == m->max_conns || seen / m->per_chunk >= chunks_max(m)
+			      ? seg_error(-EAGAIN, "listener: all %u connections are taken", seen)
+			      : grow_locked(m, seen / m->per_chunk);
 	seg_unlock(m->seg, &m->server->grow);
 	return err;
 }

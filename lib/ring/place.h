@@ -40,7 +40,7 @@ struct conn_place {
 	_Atomic uint64_t state;
 	_Atomic uint32_t client; /* participant */
 	_Atomic uint32_t server; /* participant; 0 until accepted */
-	/* The rings follow: client to server, server to client. */
+				 /* The rings follow: client to server, server to client. */
 };
 
 /* Written at making. Believed only after place_map(). */
@@ -67,7 +67,7 @@ struct listener_bell {
 /* What a process knows of a listener, checked. */
 struct place_map {
 	dsm_segment_t *seg;
-	uint64_t off; /* of the root */
+	uint64_t off;	/* of the root */
 	uint32_t index; /* of the root */
 	uint32_t ring_size, max_conns, per_chunk;
 	uint64_t line;

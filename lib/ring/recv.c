@@ -7,9 +7,9 @@
 static int may_receive(dsm_ring_t *r)
 {
 	if (r->kind == DSM_RING_MPMC)
-		return r->flags & DSM_RING_CONSUMER ?
-			       0 :
-			       seg_error(-EPERM, "ring: not opened for receiving");
+		return r->flags & DSM_RING_CONSUMER
+			       ? 0
+			       : seg_error(-EPERM, "ring: not opened for receiving");
 	return ring_enter(r, &r->recv);
 }
 
@@ -37,9 +37,9 @@ static int take_waiting(dsm_ring_t *r, struct dsm_ring_message *ret, unsigned in
 	do {
 		err = ring_wait_message(r, deadline);
 		if (err)
-			return err == -ETIMEDOUT ?
-				       seg_error(err, "ring: no message until the time was over") :
-				       err;
+			return err == -ETIMEDOUT
+				       ? seg_error(err, "ring: no message until the time was over")
+				       : err;
 		n = take(r, ret, max);
 	} while (n == -EAGAIN);
 	return n;

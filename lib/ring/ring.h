@@ -52,7 +52,7 @@ enum ring_state {
  * line takes a page, see ring_line().
  */
 struct ring_producer {
-	_Atomic uint64_t tail;	/* MPMC: position behind the last record; may lag, see ring_walk() */
+	_Atomic uint64_t tail; /* MPMC: position behind the last record; may lag, see ring_walk() */
 	_Atomic uint32_t owner; /* SPSC: participant */
 	uint32_t reserved;
 	struct seg_lock lock; /* MPMC: tail, and the header there */
@@ -104,16 +104,16 @@ struct ring_spin {
 	_Atomic uint32_t interval; /* waits between two probes */
 	_Atomic uint32_t probe;	   /* waits until the next probe */
 
-	_Atomic uint32_t hold;	   /* waits until staying behind is tried again */
-	_Atomic uint32_t holds;	   /* what hold begins at */
+	_Atomic uint32_t hold;	/* waits until staying behind is tried again */
+	_Atomic uint32_t holds; /* what hold begins at */
 };
 
 /* An end as this process has it. */
 struct ring_end {
 	_Atomic uint32_t *owner; /* in the segment; NULL: not ours */
-	_Atomic uint32_t *me;	 /* what we wrote there; both ends of a connection have it in common */
+	_Atomic uint32_t *me; /* what we wrote there; both ends of a connection have it in common */
 	_Atomic uint32_t me_alone;
-	uint64_t thread;	 /* ring_thread() of the last user */
+	uint64_t thread; /* ring_thread() of the last user */
 	struct ring_spin spin;
 };
 
@@ -126,8 +126,8 @@ struct dsm_ring {
 	uint8_t *data;
 	uint64_t capacity, mask;
 	uint32_t kind, flags;
-	uint64_t serial; /* the segment's when it was opened: tells a forked child */
-	bool fences;	 /* membarrier() is of no use here: each side orders by itself */
+	uint64_t serial;       /* the segment's when it was opened: tells a forked child */
+	bool fences;	       /* membarrier() is of no use here: each side orders by itself */
 	struct dsm_conn *conn; /* NULL: a ring by name */
 	/* Has any of the bits peer_gone when the other side of a connection is gone. */
 	const _Atomic uint64_t *peer_state;
@@ -136,12 +136,12 @@ struct dsm_ring {
 	/* The producer's. */
 	_Alignas(2 * SEG_LINE) struct ring_end send;
 	uint64_t tail;
-	uint64_t head_seen;   /* the consumer's head, as of when it was last needed */
-	uint64_t reserved;    /* bytes of the record reserved at the tail; 0: none */
-	uint32_t fencing;     /* what sleep->producer_fences says */
-	uint32_t quiet;	      /* commits since somebody had to be woken */
-	int poke_fd;	      /* socket connected to the consumer's descriptor; -1: none */
-	uint64_t poke_name;   /* the name it is connected to */
+	uint64_t head_seen; /* the consumer's head, as of when it was last needed */
+	uint64_t reserved;  /* bytes of the record reserved at the tail; 0: none */
+	uint32_t fencing;   /* what sleep->producer_fences says */
+	uint32_t quiet;	    /* commits since somebody had to be woken */
+	int poke_fd;	    /* socket connected to the consumer's descriptor; -1: none */
+	uint64_t poke_name; /* the name it is connected to */
 
 	/* The consumer's. */
 	_Alignas(2 * SEG_LINE) struct ring_end recv;

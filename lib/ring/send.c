@@ -10,9 +10,9 @@ static int may_send(dsm_ring_t *r)
 	int err;
 
 	if (r->kind == DSM_RING_MPMC)
-		return r->flags & DSM_RING_PRODUCER ?
-			       0 :
-			       seg_error(-EPERM, "ring: not opened for sending");
+		return r->flags & DSM_RING_PRODUCER
+			       ? 0
+			       : seg_error(-EPERM, "ring: not opened for sending");
 	err = ring_enter(r, &r->send);
 	if (unlikely(err))
 		return err;
@@ -122,8 +122,8 @@ int dsm_ring_send_many(dsm_ring_t *r, const struct iovec *v, unsigned int n, int
 			break;
 		}
 		seen = r->kind == DSM_RING_SPSC ? r->head_seen : atomic_load(&r->consumer->head);
-		now = r->kind == DSM_RING_SPSC ? spsc_put_many(r, v + sent, n - sent) :
-						 mpmc_put_many(r, v + sent, n - sent);
+		now = r->kind == DSM_RING_SPSC ? spsc_put_many(r, v + sent, n - sent)
+					       : mpmc_put_many(r, v + sent, n - sent);
 		if (now > 0)
 			sent += (unsigned int)now;
 		else

@@ -30,9 +30,9 @@ int spsc_room(dsm_ring_t *r, uint64_t length)
 	uint64_t pad = bytes > straight ? straight : 0;
 
 	if (unlikely(!has_room(r, pad + bytes)))
-		return r->tail - r->head_seen > r->capacity ?
-			       ring_damaged(r, "consumer's position", r->head_seen) :
-			       -EAGAIN;
+		return r->tail - r->head_seen > r->capacity
+			       ? ring_damaged(r, "consumer's position", r->head_seen)
+			       : -EAGAIN;
 	if (pad) {
 		end_record(r, r->tail + pad);
 		ring_post(r, header_at(r, r->tail), ring_header(RING_PAD, 0, pad - RING_HEADER));

@@ -52,8 +52,7 @@ uint64_t ring_deadline(int64_t timeout_us)
  * producer may be writing there, and what was read is thrown away; ThreadSanitizer does not see
  * that.
  */
-static __attribute__((noinline, no_sanitize("thread"))) uint64_t
-header_to_take(const dsm_ring_t *r)
+static __attribute__((noinline, no_sanitize("thread"))) uint64_t header_to_take(const dsm_ring_t *r)
 {
 	uint64_t take, h;
 
@@ -124,8 +123,8 @@ int ring_wait_message(dsm_ring_t *r, uint64_t deadline)
 		err = r->conn ? conn_gone(r->conn) : 0;
 		if (err)
 			break;
-		err = sleep_once(r, &s->sleepers, atomic_load(&s->sleepers) | RING_SLEEPING, deadline,
-				 slice(r, &s->producer_fences));
+		err = sleep_once(r, &s->sleepers, atomic_load(&s->sleepers) | RING_SLEEPING,
+				 deadline, slice(r, &s->producer_fences));
 		if (err)
 			break;
 	}

@@ -43,7 +43,8 @@ static void verify(const struct message *m, uint64_t n)
 {
 	for (uint64_t i = 0; i < 8; i++) {
 		if (m->word[i] != n + i) {
-			fprintf(stderr, "ring_bench: message %llu is wrong\n", (unsigned long long)n);
+			fprintf(stderr, "ring_bench: message %llu is wrong\n",
+				(unsigned long long)n);
 			exit(1);
 		}
 	}

@@ -71,7 +71,8 @@ bool rig_cluster(void)
 
 struct rig_pair rig_ring(const char *name, uint32_t kind, uint64_t capacity)
 {
-	struct dsm_ring_options o = { .capacity = capacity, .kind = kind,
+	struct dsm_ring_options o = { .capacity = capacity,
+				      .kind = kind,
 				      .flags = DSM_RING_PRODUCER };
 	struct rig_pair p = { NULL, NULL };
 

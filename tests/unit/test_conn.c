@@ -259,8 +259,9 @@ static void a_dead_server_is_noticed_and_followed(void **state)
 	if (!child) {
 		dsm_conn_t *s;
 
-		if (dsm_listener_create(seg[0], "mortal", NULL, &l) || write(told[1], "r", 1) != 1 ||
-		    dsm_listener_accept(l, WAIT_US, &s) || write(told[1], "r", 1) != 1)
+		if (dsm_listener_create(seg[0], "mortal", NULL, &l) ||
+		    write(told[1], "r", 1) != 1 || dsm_listener_accept(l, WAIT_US, &s) ||
+		    write(told[1], "r", 1) != 1)
 			_exit(1);
 		for (;;)
 			pause();

@@ -184,7 +184,7 @@ static void an_end_is_one_owners(void **state)
 struct stress {
 	const char *name;
 	dsm_segment_t *seg;
-	uint64_t count;	 /* of messages of each producer */
+	uint64_t count; /* of messages of each producer */
 	unsigned int producer;
 	_Atomic uint64_t *left; /* to receive */
 	_Atomic uint8_t *seen;	/* a flag for each message */

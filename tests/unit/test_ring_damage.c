@@ -110,7 +110,8 @@ static void random_bytes_do_no_harm(void **state)
 		dsm_ring_close(p.out);
 		dsm_ring_close(p.in);
 		/* Whoever comes next. */
-		if (dsm_ring_open(seg[0], "bytes", DSM_RING_PRODUCER | DSM_RING_CONSUMER, &p.out) == 0) {
+		if (dsm_ring_open(seg[0], "bytes", DSM_RING_PRODUCER | DSM_RING_CONSUMER, &p.out) ==
+		    0) {
 			use(p.out, p.out);
 			dsm_ring_close(p.out);
 		}

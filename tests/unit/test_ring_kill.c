@@ -36,8 +36,8 @@ static unsigned int kills = 150;
 struct notes {
 	_Atomic uint64_t sent, got; /* SPSC: numbers of the next */
 	_Atomic uint64_t repeated, wrong;
-	_Atomic uint32_t life;	       /* MPMC: of the next producer */
-	_Atomic uint32_t done[LIVES];  /* sends that returned */
+	_Atomic uint32_t life;		     /* MPMC: of the next producer */
+	_Atomic uint32_t done[LIVES];	     /* sends that returned */
 	_Atomic uint64_t seen[LIVES * 8ull]; /* bits of the first 512 messages of each life */
 	_Atomic uint64_t progress[ACTORS];
 	_Atomic int stop;
@@ -273,8 +273,8 @@ static void note_message(const struct dsm_ring_message *m)
 	if (life >= LIVES || m->size != 8 + rig_size(n, 300) || !rig_is(m->data, m->size, n) ||
 	    bit > atomic_load(&notes->done[life]))
 		atomic_fetch_add(&notes->wrong, 1);
-	else if (bit < 512 && atomic_fetch_or(&notes->seen[life * 8 + bit / 64],
-					      1ull << bit % 64) & 1ull << bit % 64)
+	else if (bit < 512 && atomic_fetch_or(&notes->seen[life * 8 + bit / 64], 1ull << bit % 64) &
+				      1ull << bit % 64)
 		atomic_fetch_add(&notes->repeated, 1);
 }
 
@@ -301,7 +301,8 @@ static void mpmc_consumer(unsigned int index)
 
 static void many_and_many(void **state)
 {
-	struct dsm_ring_options o = { .capacity = 4096, .kind = DSM_RING_MPMC,
+	struct dsm_ring_options o = { .capacity = 4096,
+				      .kind = DSM_RING_MPMC,
 				      .flags = DSM_RING_PRODUCER | DSM_RING_CONSUMER };
 	struct dsm_ring_message m;
 	static char most[4096];

@@ -59,8 +59,8 @@ int dsm_listener_accept(dsm_listener_t *listener, int64_t timeout_us, dsm_conn_t
 
 /** What dsm_listener_wait() tells of a connection. */
 enum dsm_conn_event {
-	DSM_CONN_NEW = 1,    /**< accepted now; messages may be there already */
-	DSM_CONN_READABLE,   /**< it has messages; told again as long as there are any */
+	DSM_CONN_NEW = 1,  /**< accepted now; messages may be there already */
+	DSM_CONN_READABLE, /**< it has messages; told again as long as there are any */
 	/** no more messages will come: closed or dead. To be closed with dsm_conn_close() */
 	DSM_CONN_GONE,
 };

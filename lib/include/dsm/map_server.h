@@ -42,12 +42,12 @@ int dsm_map_server_answer(dsm_map_server_t *server, int64_t timeout_us);
 
 /** What a server has done so far. */
 struct dsm_map_server_stat {
-	uint64_t clients;   /**< connected now */
-	uint64_t accepted;  /**< that ever came */
-	uint64_t lost;	    /**< that died without closing */
-	uint64_t refused;   /**< disconnected for requests that were none */
-	uint64_t requests;  /**< answered */
-	uint64_t batches;   /**< in so many turns */
+	uint64_t clients;  /**< connected now */
+	uint64_t accepted; /**< that ever came */
+	uint64_t lost;	   /**< that died without closing */
+	uint64_t refused;  /**< disconnected for requests that were none */
+	uint64_t requests; /**< answered */
+	uint64_t batches;  /**< in so many turns */
 };
 void dsm_map_server_stat(const dsm_map_server_t *server, struct dsm_map_server_stat *ret);
 
@@ -68,17 +68,17 @@ enum dsm_map_op {
 
 /** One request and its answer. */
 struct dsm_map_request {
-	uint32_t op;	      /**< enum dsm_map_op */
-	uint32_t reserved;    /**< 0 */
+	uint32_t op;	   /**< enum dsm_map_op */
+	uint32_t reserved; /**< 0 */
 	const void *key;
 	size_t key_size;
-	const void *value;    /**< SET, ADD, CAS */
+	const void *value; /**< SET, ADD, CAS */
 	size_t value_size;
-	uint64_t ttl_ms;      /**< SET, ADD: 0 without an end */
-	uint64_t version;     /**< CAS, DELETE: the one to be there; after it the entry's */
-	void *buffer;	      /**< GET: where the value goes */
-	size_t buffer_size;   /**< GET: its room */
-	int64_t result;	      /**< what the map's function gave; GET: the value's size */
+	uint64_t ttl_ms;    /**< SET, ADD: 0 without an end */
+	uint64_t version;   /**< CAS, DELETE: the one to be there; after it the entry's */
+	void *buffer;	    /**< GET: where the value goes */
+	size_t buffer_size; /**< GET: its room */
+	int64_t result;	    /**< what the map's function gave; GET: the value's size */
 };
 
 /** Connect to the server at listener @name in @seg. Errors as dsm_conn_open(). */
@@ -100,14 +100,13 @@ int dsm_map_client_do(dsm_map_client_t *client, struct dsm_map_request *requests
 int dsm_map_client_set(dsm_map_client_t *client, const void *key, size_t key_size,
 		       const void *value, size_t value_size);
 /** dsm_map_get() by the server. */
-ssize_t dsm_map_client_get(dsm_map_client_t *client, const void *key, size_t key_size,
-			   void *buffer, size_t size);
+ssize_t dsm_map_client_get(dsm_map_client_t *client, const void *key, size_t key_size, void *buffer,
+			   size_t size);
 /** dsm_map_delete() by the server. */
 int dsm_map_client_delete(dsm_map_client_t *client, const void *key, size_t key_size);
 /** dsm_map_cas() by the server. */
-int dsm_map_client_cas(dsm_map_client_t *client, const void *key, size_t key_size,
-		       uint64_t version, const void *value, size_t value_size,
-		       uint64_t *ret_version);
+int dsm_map_client_cas(dsm_map_client_t *client, const void *key, size_t key_size, uint64_t version,
+		       const void *value, size_t value_size, uint64_t *ret_version);
 
 #ifdef __cplusplus
 }

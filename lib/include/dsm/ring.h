@@ -73,7 +73,8 @@ int dsm_ring_open(dsm_segment_t *seg, const char *name, uint32_t flags, dsm_ring
 
 /**
  * Give the handle up; the ring stays, with its messages. What is reserved and not committed is
- * cancelled, what is taken and not released is given again. NULL is allowed.
+ * cancelled, what is taken and not released is given again (MPMC: when the thread ends). NULL is
+ * allowed.
  */
 void dsm_ring_close(dsm_ring_t *ring);
 
@@ -100,7 +101,8 @@ int dsm_ring_send_many(dsm_ring_t *ring, const struct iovec *v, unsigned int n, 
 /**
  * Room for a message of up to @size bytes, aligned to 8, to be written in place. It is the
  * caller's until dsm_ring_commit() or dsm_ring_cancel(). SPSC: one at a time, -EBUSY. MPMC: any
- * number, and consumers get nothing that was reserved later before it is committed.
+ * number, and consumers get nothing that was reserved later before it is committed; the thread
+ * that reserved commits or cancels, and the one that took a message releases it.
  */
 int dsm_ring_reserve(dsm_ring_t *ring, size_t size, int64_t timeout_us, void **ret);
 /** Send what was reserved at @p, its first @size bytes. -EINVAL @p is not reserved, or smaller. */
@@ -144,7 +146,7 @@ int dsm_ring_release_many(dsm_ring_t *ring, const struct dsm_ring_message *v, un
 /**
  * A descriptor that becomes readable when a message comes, for poll(), epoll and event loops;
  * the consumer's, closed with the handle. It is good for one wake-up after each dsm_ring_arm().
- * -EOPNOTSUPP in a segment of the cluster.
+ * -EOPNOTSUPP of an MPMC ring, and in a segment of the cluster.
  *
  * It is a datagram socket with an abstract name that the ring holds, rather than an
  * eventfd: any producer reaches it at once, without privilege, and without somebody who would
@@ -163,7 +165,7 @@ int dsm_ring_arm(dsm_ring_t *ring);
 
 /** A ring as it is now. */
 struct dsm_ring_stat {
-	uint32_t kind;	       /**< enum dsm_ring_kind */
+	uint32_t kind; /**< enum dsm_ring_kind */
 	uint32_t reserved;
 	uint64_t capacity;     /**< bytes */
 	uint64_t message_max;  /**< bytes of the greatest message */
