@@ -80,12 +80,18 @@ sys.exit(not (r.returncode == 125 and \"port %d is in use\" % port in r.stderr))
 			sh "$puppet"
 		check "by both" test "$(grep -c 'ok 200$' <<<"$out")" = 2
 	fi
-	check "the README's program is C" bash -c "
-		sed -n '/^\`\`\`c\$/,/^\`\`\`\$/p' README.md | sed '/^\`\`\`/d' >'$dir/first.c' &&
-		cc -Wall -Wextra -Werror -Ilib/include -o '$dir/first' '$dir/first.c' ${SANITIZE-} \
-			'$B/libdsm.a' -pthread"
-	check "and runs" run_gives 0 -n 3 -- "$dir/first" %p 1024
+	check "the README's programs are C" bash -c "
+		awk -v to='$dir/program' '/^\`\`\`c\$/ { n++; on = 1; next } /^\`\`\`\$/ { on = 0 } on { print >(to n \".c\") }' README.md &&
+		for n in 1 2; do
+			cc -Wall -Wextra -Werror -Ilib/include -o '$dir/program'\$n '$dir/program'\$n.c ${SANITIZE-} \
+				'$B/libdsm.a' -pthread || exit 1
+		done"
+	check "and runs" run_gives 0 -n 3 -- "$dir/program1" %p 1024
 	check "as it says" lines_are "[1] node 1 of 3: 3" "[2] node 2 of 3: 3" "[3] node 3 of 3: 3"
+	check "the second one needs no agent" "$dir/program2" "shm:cli-$$"
+	check "and the map has what it set" test "$("$dsm" map list "shm:cli-$$/prices")" = "tea 2.40"
+	check "on two nodes it is the same map" run_gives 0 -n 2 -- "$dir/program2" dsm:example
+	"$dsm" segment unlink "shm:cli-$$"
 	check "nothing is left behind" until_true 5 nothing_left
 }
 
