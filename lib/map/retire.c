@@ -11,7 +11,7 @@
 #include "lib/map/table.h"
 #include "lib/segment/layout.h"
 
-#define RETIRE_BATCH 16u
+#define RETIRE_BATCH 6u
 #define LOOKS_IDLE   64u /* looks in vain before a reader is suspected to be dead */
 #define FLUSH_MS     2000u
 
