@@ -141,7 +141,6 @@ int dsm_map_client_do(dsm_map_client_t *c, struct dsm_map_request *q, unsigned i
 			}
 			if (err != -EAGAIN || sent == done)
 				break;
-			err = 0;
 		}
 		bytes = answer_bytes(c, &q[done]);
 		err = read_answer(c, &q[done], timeout_us);

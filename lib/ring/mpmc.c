@@ -183,6 +183,7 @@ static int lock_consumer(dsm_ring_t *r, uint64_t *ret_head, uint64_t *ret_take)
 	int err = seg_lock(r->seg, &r->consumer->lock, SEG_LAYER_TOP);
 	uint64_t head, take;
 
+	*ret_head = *ret_take = 0;
 	if (err)
 		return err;
 	head = atomic_load(&r->consumer->head);

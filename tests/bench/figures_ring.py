@@ -11,7 +11,7 @@ def beside_floor(name, placement, unit, runs, ours, floor, target):
     """One run of each after the other: the machine may place its CPUs anew between runs."""
     values, lows = [], []
     for _ in range(runs):
-        lows.append(output_of([tool("floor_ring"), sides(placement), 10000000])[floor])
+        lows.append(output_of([tool("floor_ring"), sides(placement), 10000000, floor])[floor])
         values.append(output_of([tool("ring_bench"), sides(placement), 10000000, ours])[ours])
     record(name, placement, unit, values, lows, target)
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * floor_ring CPU,CPU [COUNT]: the least that passing messages between two processes costs here.
+ * floor_ring CPU,CPU [COUNT [NAME]]: the least that passing messages between two processes costs here.
  * Prints the rate of 64-byte slots of fixed size through shared memory (slots_64), the round
  * trip of a word that both spin on (spin_round_trip; on two CPUs only), and that of a word they
  * sleep on by futexes (futex_round_trip).
@@ -18,7 +18,7 @@
 
 #define SLOTS	   1024u
 #define RATE_COUNT 20000000u
-#define TRIP_COUNT 200000u
+#define TRIP_COUNT 50000u
 
 struct slot {
 	uint64_t word[8];
@@ -158,22 +158,32 @@ static double both(void (*side)(bool first, uint32_t n), uint32_t n)
 	return (double)(now_ns() - start) / n;
 }
 
+static const char *only; /* NULL: all */
+
+static bool asked(const char *name)
+{
+	return !only || !strcmp(only, name);
+}
+
 int main(int argc, char **argv)
 {
 	uint32_t n;
 
 	if (argc < 2 || sscanf(argv[1], "%d,%d", &cpus[0], &cpus[1]) != 2) {
-		fprintf(stderr, "usage: floor_ring CPU,CPU [COUNT]\n");
+		fprintf(stderr, "usage: floor_ring CPU,CPU [COUNT [NAME]]\n");
 		return 2;
 	}
+	only = argc > 3 ? argv[3] : NULL;
 	n = argc > 2 ? (uint32_t)atoi(argv[2]) : RATE_COUNT;
 	m = mmap(NULL, sizeof(*m), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (m == MAP_FAILED)
 		die("mmap");
-	printf("slots_64 %.3f M/s\n", 1e3 / both(rate, n));
+	if (asked("slots_64"))
+		printf("slots_64 %.3f M/s\n", 1e3 / both(rate, n));
 	n = n < TRIP_COUNT ? n : TRIP_COUNT;
-	if (cpus[0] != cpus[1])
+	if (cpus[0] != cpus[1] && asked("spin_round_trip"))
 		printf("spin_round_trip %.4f us\n", both(spin, n) / 1e3);
-	printf("futex_round_trip %.4f us\n", both(futexes, n) / 1e3);
+	if (asked("futex_round_trip"))
+		printf("futex_round_trip %.4f us\n", both(futexes, n) / 1e3);
 	return 0;
 }

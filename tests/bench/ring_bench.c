@@ -13,7 +13,7 @@
 #include "tests/bench/measure.h"
 
 #define RATE_COUNT 20000000u
-#define TRIP_COUNT 200000u
+#define TRIP_COUNT 50000u
 #define BATCH	   16u
 
 struct message {
