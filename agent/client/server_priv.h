@@ -32,10 +32,10 @@ struct session {
 	int fd;
 	pid_t pid;
 	bool ended;
-	bool write_only;   /* polled for writing: an answer waits, requests are not read */
-	uint32_t number;   /* client number, 0 before HELLO */
-	uint32_t hello;	   /* enum hello_flags */
-	uint32_t program;  /* number of the program's first session */
+	bool write_only;  /* polled for writing: an answer waits, requests are not read */
+	uint32_t number;  /* client number, 0 before HELLO */
+	uint32_t hello;	  /* enum hello_flags */
+	uint32_t program; /* number of the program's first session */
 
 	/* Regions attached through this session (userfaultfd), in no order. */
 	uint16_t attached[SERVER_ATTACH_MAX];

@@ -422,8 +422,8 @@ struct core {
 	uint32_t frees; /* EXTENT_FREE messages carried out here */
 	struct deferred *pool_wait,
 		**pool_wait_tail; /* master: requests for memory that is being freed */
-	bool exhausted_logged; /* first touches fail */
-	bool refused_logged;   /* allocations that a program asked for fail */
+	bool exhausted_logged;	  /* first touches fail */
+	bool refused_logged;	  /* allocations that a program asked for fail */
 
 	/* locks, barriers, waits */
 	struct map locks, rwlocks, rw_clients, barriers, barrier_clients, barrier_gens;
