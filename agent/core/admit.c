@@ -243,6 +243,14 @@ void admit_on_ack(struct core *c, const struct core_msg *m)
 		admit_finish(c, joiner);
 }
 
+/* As lost as it was before; it may ask once more, and its death is looked for again. */
+static void resume_failed(struct member *m)
+{
+	m->rec.state = MEMBER_ACTIVE;
+	m->rec.uid = 0; /* neither of its lives has a link here */
+	m->resumes = false;
+}
+
 /* A newcomer that does not get through is forgotten; a member is only missed. */
 void admit_link_lost(struct core *c, link_id link)
 {
@@ -262,7 +270,7 @@ void admit_link_lost(struct core *c, link_id link)
 	if (c->admitting && m && !m->link) {
 		c->admitting = 0;
 		if (m->resumes)
-			m->rec.state = MEMBER_ACTIVE; /* as lost as it was before */
+			resume_failed(m);
 		else
 			member_del(c, m->rec.nid);
 		if (c->admit_version && is_master(c)) /* others count it as a member by now */

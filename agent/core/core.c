@@ -117,7 +117,7 @@ void core_free(struct core *c)
 	free(c->dropping);
 	free(c->links);
 	free(c->regions);
-	free(c->stashes);
+	free(c->later);
 	free(c->seeds);
 	free(c->timers);
 	free(c->ready_waiters);
@@ -446,6 +446,16 @@ static void on_control_msg(struct core *c, struct link *l, const struct core_msg
 	}
 }
 
+/*
+ * A restarted agent may hear of the view that takes it in before this node does,
+ * and speak in it: its link is not yet known to be that of the member.
+ */
+static bool speaks_ahead(const struct core *c, const struct link *l, const struct member *from,
+			 const struct core_msg *m)
+{
+	return is_bound(m->type) && m->epoch > c->epoch && l->uid != from->rec.uid;
+}
+
 static void on_link_msg(struct core *c, const struct core_event *ev)
 {
 	struct link *l = link_get(c, ev->link);
@@ -465,7 +475,7 @@ static void on_link_msg(struct core *c, const struct core_event *ev)
 	from = member_find(c, m->src);
 	if (from && !from->link)
 		member_attach(c, from);
-	if (from && from->link != ev->link)
+	if (from && from->link != ev->link && !speaks_ahead(c, l, from, m))
 		return; /* an older link of the same node */
 	if (is_bound(m->type))
 		on_member_msg(c, ev->link, m, ev->recs);
@@ -505,6 +515,15 @@ static void on_timer(struct core *c, const struct timer *t)
 	}
 }
 
+/* Kept until a view should say whose it is, and the view names another life of that node. */
+static bool is_of_other_life(struct core *c, const struct deferred *d)
+{
+	const struct link *l = d->link ? link_get(c, d->link) : NULL;
+	const struct member *from = l ? member_find(c, d->msg.src) : NULL;
+
+	return from && l->uid != from->rec.uid;
+}
+
 static void run_to_self(struct core *c)
 {
 	struct deferred *d;
@@ -513,7 +532,8 @@ static void run_to_self(struct core *c)
 		c->to_self = d->next;
 		if (!c->to_self)
 			c->to_self_tail = &c->to_self;
-		on_member_msg(c, d->link, &d->msg, d->recs);
+		if (d->msg.epoch > c->epoch || !is_of_other_life(c, d))
+			on_member_msg(c, d->link, &d->msg, d->recs);
 		d->next = NULL;
 		deferred_free(d);
 	}

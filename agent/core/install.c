@@ -175,7 +175,12 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 		p = member_add(c, &rec);
 		if (p) {
 			p->forgetful |= forgetful;
+			/* Nothing was said to this life of it yet that could be missing. */
+			if (forgetful)
+				p->resync = false;
 			member_attach(c, p);
+			if (forgetful && !p->link)
+				p->resync = true;
 		}
 	}
 	install(c);

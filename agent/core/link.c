@@ -309,13 +309,19 @@ static bool link_serves(const struct core *c, const struct link *l, const struct
 	       l->cluster == c->cluster && (l->said == c->nid || l->id == c->master_link);
 }
 
+/* A join goes over one link from its first word to its last: no better one replaces that meanwhile. */
+static bool joins_over(const struct core *c, const struct member *m)
+{
+	return c->state == CORE_JOINING ? m->link == c->master_link : m->rec.nid == c->admitting;
+}
+
 /* Finds the link whose HELLO named the member; another one that it had is closed. */
 void member_attach(struct core *c, struct member *m)
 {
 	uint16_t best_dialer = 0;
 	link_id best = 0;
 
-	if (m == c->self)
+	if (m == c->self || (m->link && joins_over(c, m)))
 		return;
 	for (size_t i = 0; i < c->nlinks; i++) {
 		struct link *l = &c->links[i];

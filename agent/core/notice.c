@@ -134,7 +134,8 @@ void view_tick(struct core *c)
 void view_beat(struct core *c)
 {
 	struct core_msg m = msg_new(c, MSG_HEARTBEAT);
-	if (!view_is_member(c))
+
+	if (!view_is_member(c) || c->now < c->beat_next)
 		return;
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (c->members[i] != c->self)
@@ -150,7 +151,8 @@ void view_beat(struct core *c)
 		view_send_prepare(c);
 	admit_tick(c);
 	seek_announce(c);
-	timer_arm(c, c->now + redial_us(c), TIMER_BEAT, 0);
+	c->beat_next = c->now + redial_us(c);
+	timer_arm(c, c->beat_next, TIMER_BEAT, 0);
 }
 
 void view_on_link_lost(struct core *c, const struct core_msg *m)

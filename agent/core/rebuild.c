@@ -76,7 +76,7 @@ void rebuild_start(struct core *c)
 	c->rebuilding = true;
 	c->drained = false;
 	c->draining = 0;
-	c->nstashes = 0;
+	c->nlater = 0;
 	c->report_due = true;
 	if (!c->nrevoking)
 		rebuild_report(c);
@@ -152,28 +152,28 @@ static void hold_shared(struct core *c, page_key key, struct page *p, struct mem
 {
 	bool others = sharer_next(p, 0) >= 0;
 
-	if (p->owner || (ver && others && ver < p->dir_ver)) {
+	if (p->owner || (others && ver < p->dir_ver)) {
 		forget(c, from->rec.nid, key, ver, false);
 		return;
 	}
 	if (ver > p->dir_ver) {
-		if (p->dir_ver) /* else what is here is of a version that a restarted agent does not know */
-			forget_sharers(c, key, p);
+		forget_sharers(c, key, p);
 		p->dir_ver = ver;
 	}
 	sharer_set(p, from->index);
-	if (ver)
-		p->flags |= P_TOUCHED;
+	p->flags |= P_TOUCHED;
 }
 
-static void hold_stash(struct core *c, page_key key, uint16_t nid, uint32_t ver)
+/* Looked at when all have spoken. */
+static void hold_for_later(struct core *c, const struct rec_holding *r, page_key key,
+			   uint32_t count, uint16_t nid)
 {
-	if (c->nstashes == c->stashes_cap) {
-		c->stashes_cap = c->stashes_cap ? c->stashes_cap * 2 : 64;
-		c->stashes = core_realloc(c->stashes, c->stashes_cap * sizeof(*c->stashes));
+	if (c->nlater == c->later_cap) {
+		c->later_cap = c->later_cap ? c->later_cap * 2 : 64;
+		c->later = core_realloc(c->later, c->later_cap * sizeof(*c->later));
 	}
-	c->stashes[c->nstashes++] = (struct rec_holding){
-		.key = key, .count = 1, .ver = ver, .state = HOLDING_STASH, .nid = nid
+	c->later[c->nlater++] = (struct rec_holding){
+		.key = key, .count = count, .ver = r->ver, .state = r->state, .nid = nid
 	};
 }
 
@@ -190,7 +190,7 @@ static void hold_page(struct core *c, struct member *from, const struct rec_hold
 		hold_shared(c, key, p, from, r->ver);
 		break;
 	case HOLDING_STASH:
-		hold_stash(c, key, from->rec.nid, r->ver);
+		hold_for_later(c, r, key, 1, from->rec.nid);
 		break;
 	case HOLDING_LOST:
 		p->flags |= P_LOST;
@@ -211,14 +211,19 @@ void rebuild_on_holdings(struct core *c, const struct core_msg *m, const struct 
 
 	if (!c->rebuilding || !from)
 		return;
-	for (size_t i = 0; i < m->nrecs; i++)
+	for (size_t i = 0; i < m->nrecs; i++) {
+		if (recs[i].state == PAGE_SHARED && !recs[i].ver) {
+			hold_for_later(c, &recs[i], recs[i].key, recs[i].count, m->src);
+			continue;
+		}
 		for (uint32_t k = 0; k < recs[i].count; k++)
 			hold_page(c, from, &recs[i], recs[i].key + k);
+	}
 }
 
 /* --- standing --- */
 
-static int stash_order(const void *a, const void *b)
+static int later_order(const void *a, const void *b)
 {
 	const struct rec_holding *x = a, *y = b;
 
@@ -229,18 +234,37 @@ static int stash_order(const void *a, const void *b)
 	return x->nid < y->nid ? -1 : x->nid > y->nid;
 }
 
+/*
+ * A copy whose version its holder does not know (never written, or read back
+ * by a restarted agent) is as good as any other: a writer would have had to
+ * wait for its acknowledgement. But it says nothing of how new others are.
+ */
+static void settle_unknown(struct core *c, const struct rec_holding *r)
+{
+	struct member *who = member_find(c, r->nid);
+
+	for (uint32_t k = 0; who && k < r->count; k++) {
+		struct page *p = page_get(c, r->key + k);
+
+		if (p->owner)
+			forget(c, r->nid, r->key + k, 0, false);
+		else
+			sharer_set(p, who->index);
+	}
+}
+
 /* Bytes that were on their way when the view changed: wanted again only where nobody has newer ones. */
 static void settle_stashes(struct core *c)
 {
 	struct core_msg m = msg_new(c, MSG_PAGE_RESTORE);
 
-	if (c->nstashes)
-		qsort(c->stashes, c->nstashes, sizeof(*c->stashes), stash_order);
-	for (size_t i = 0; i < c->nstashes; i++) {
-		struct rec_holding *s = &c->stashes[i];
+	for (size_t i = 0; i < c->nlater; i++) {
+		struct rec_holding *s = &c->later[i];
 		struct page *p = page_get(c, s->key);
 		struct member *who = member_find(c, s->nid);
 
+		if (s->state != HOLDING_STASH)
+			continue;
 		/* Older than what somebody was seen to have: that died, and this is not the page any more. */
 		if (p->owner || sharer_next(p, 0) >= 0 || !who || s->ver < p->dir_ver ||
 		    (p->flags & P_LOST)) {
@@ -255,7 +279,17 @@ static void settle_stashes(struct core *c)
 		m.count = 1;
 		msg_send_page(c, s->nid, &m, DATA_NONE);
 	}
-	c->nstashes = 0;
+}
+
+static void settle(struct core *c)
+{
+	if (c->nlater)
+		qsort(c->later, c->nlater, sizeof(*c->later), later_order);
+	for (size_t i = 0; i < c->nlater; i++)
+		if (c->later[i].state == PAGE_SHARED)
+			settle_unknown(c, &c->later[i]);
+	settle_stashes(c);
+	c->nlater = 0;
 }
 
 struct survey {
@@ -319,7 +353,7 @@ static void stand(struct core *c)
 	struct survey s = { 0 };
 
 	c->rebuilding = false;
-	settle_stashes(c);
+	settle(c);
 	for (size_t i = 0; i < c->nmembers; i++)
 		s.leavers |= c->members[i]->rec.state == MEMBER_LEAVING;
 	s.leavers &= c->self->rec.state == MEMBER_ACTIVE;

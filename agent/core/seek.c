@@ -46,6 +46,20 @@ static struct core_msg discover_msg(struct core *c)
 	return m;
 }
 
+/* One timer counts, the last that was armed: each start over arms one of its own. */
+static void seek_arm(struct core *c, uint64_t after)
+{
+	c->seek_next = c->now + after;
+	timer_arm(c, c->seek_next, TIMER_SEEK, 0);
+}
+
+/* Going on alone while the others wait would make two clusters of one: they wait for dead_ms. */
+static void seek_be_patient(struct core *c)
+{
+	if (c->resuming)
+		c->seek_deadline += (c->cfg.dead_ms < 10000 ? c->cfg.dead_ms : 10000) * MS;
+}
+
 void seek_start(struct core *c)
 {
 	struct core_action *a = act_add(c, ACT_STATE);
@@ -62,13 +76,11 @@ void seek_start(struct core *c)
 	c->master_link = 0;
 	c->seek_started = c->now;
 	c->seek_deadline = c->now + c->cfg.elect_ms * MS;
-	/* Going on alone while the others wait would make two clusters of one: they wait for dead_ms. */
-	if (c->resuming)
-		c->seek_deadline += (c->cfg.dead_ms < 10000 ? c->cfg.dead_ms : 10000) * MS;
+	seek_be_patient(c);
 	c->seek_sent = 0;
 	for (size_t i = 0; i < c->cfg.nseeds; i++)
 		link_dial(c, LINK_SEED, &c->seeds[i]);
-	timer_arm(c, c->now, TIMER_SEEK, 0);
+	seek_arm(c, 0);
 }
 
 /*
@@ -132,7 +144,8 @@ void seek_became_member(struct core *c)
 	a->cluster = c->cluster;
 	a->nid = c->nid;
 	a->epoch = c->epoch;
-	timer_arm(c, c->now + c->cfg.dead_ms * MS / 4, TIMER_BEAT, 0);
+	c->beat_next = c->now + c->cfg.dead_ms * MS / 4;
+	timer_arm(c, c->beat_next, TIMER_BEAT, 0);
 	client_ready(c);
 	request_send_all(c);
 	asked_send_all(c);
@@ -159,13 +172,15 @@ void seek_on_timer(struct core *c)
 {
 	struct core_msg m;
 
+	if (c->now < c->seek_next)
+		return;
 	if (c->state == CORE_JOINING && c->now - c->join_since > JOIN_PATIENCE) {
 		seek_start(c);
 		return;
 	}
 	if (c->state == CORE_JOINING) {
 		dial_peers(c);
-		timer_arm(c, c->now + 100 * MS, TIMER_SEEK, 0);
+		seek_arm(c, 100 * MS);
 		return;
 	}
 	if (c->state != CORE_SEEKING)
@@ -177,7 +192,7 @@ void seek_on_timer(struct core *c)
 	m = discover_msg(c);
 	datagram(c, &m, NULL, NULL);
 	c->seek_sent++;
-	timer_arm(c, c->now + (c->seek_sent < 4 ? 10 : 40) * MS, TIMER_SEEK, 0);
+	seek_arm(c, (c->seek_sent < 4 ? 10 : 40) * MS);
 }
 
 /*
@@ -246,7 +261,7 @@ static void join_at(struct core *c, const struct core_addr *addr)
 	c->join_since = c->now;
 	a->state = c->state;
 	c->master_link = link_dial(c, LINK_MASTER, addr);
-	timer_arm(c, c->now + 100 * MS, TIMER_SEEK, 0);
+	seek_arm(c, 100 * MS);
 }
 
 /*
@@ -417,7 +432,8 @@ void seek_on_refused(struct core *c, const struct core_msg *m, const void *recs,
 	link_close(c, l->id);
 	c->state = CORE_SEEKING;
 	c->seek_deadline = c->now + c->cfg.elect_ms * MS;
-	timer_arm(c, c->now + 40 * MS, TIMER_SEEK, 0);
+	seek_be_patient(c);
+	seek_arm(c, 40 * MS);
 }
 
 /* A newcomer's table: who is there, and who it is itself. */

@@ -371,6 +371,7 @@ struct core {
 	link_id next_link;
 	link_id master_link; /* joining: link to the master */
 	uint64_t seek_deadline, seek_next, seek_started;
+	uint64_t beat_next; /* the one TIMER_BEAT that counts */
 	uint32_t seek_sent;
 	uint64_t join_since;
 	uint64_t announce_next;
@@ -396,8 +397,8 @@ struct core {
 	bool report_due; /* holdings are told when no revocation is under way any more */
 	bool drained;	 /* nothing left at leavers: REBUILT sent */
 	size_t draining; /* requests under way for that */
-	struct rec_holding *stashes; /* reported ones */
-	size_t nstashes, stashes_cap;
+	struct rec_holding *later; /* reported: stashes, and copies of no known version */
+	size_t nlater, later_cap;
 	struct deferred *held, **held_tail;   /* messages that wait for the rebuild */
 	struct deferred *early, **early_tail; /* messages of a newer epoch */
 
