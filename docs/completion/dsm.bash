@@ -41,6 +41,10 @@ _dsm_regions() {
 		awk 'NR > 1 { print $2 }'
 }
 
+_dsm_segments() {
+	timeout 1 "${COMP_WORDS[0]}" segment list 2>/dev/null | awk 'NR > 1 { print $1 }'
+}
+
 _dsm_ports() {
 	local dir socket
 	dir=$(_dsm_rundir)
@@ -108,13 +112,18 @@ _dsm() {
 		return
 	fi
 	case "${words[*]-}" in
-	'') _dsm_words 'status node region page lock barrier topic stats top events run map' ;;
+	'') _dsm_words 'status node region page lock barrier topic stats top events run map segment heap' ;;
 	node) _dsm_words 'list leave' ;;
 	region) _dsm_words 'list create show delete' ;;
 	page) _dsm_words show ;;
 	lock | barrier | topic) _dsm_words list ;;
 	'region show' | 'region delete') _dsm_words "$(_dsm_regions)" ;;
 	map) _dsm_words 'get set del cas list watch stat save load serve' ;;
+	segment) _dsm_words 'list show unlink' ;;
+	heap) _dsm_words 'stat dump validate map' ;;
+	'segment show' | 'segment unlink' | 'heap stat' | 'heap dump' | 'heap validate' | 'heap map')
+		_dsm_words "$(_dsm_segments)"
+		;;
 	'page show')
 		compopt -o nospace 2>/dev/null
 		_dsm_words "$(_dsm_regions | sed 's/$/:0x/')"

@@ -130,6 +130,8 @@ source "$here/cli_agent.sh"
 source "$here/cli_run.sh"
 # shellcheck source=tests/cluster/cli_strange.sh
 source "$here/cli_strange.sh"
+# shellcheck source=tests/cluster/cli_heap.sh
+source "$here/cli_heap.sh"
 # shellcheck source=tests/cluster/cli_map.sh
 source "$here/cli_map.sh"
 # shellcheck source=tests/cluster/cli_words.sh
@@ -137,6 +139,7 @@ source "$here/cli_words.sh"
 
 words_are_checked
 documents_are_complete
+heaps_are_shown
 maps_work
 nobody_answers
 strange_agents_are_survived

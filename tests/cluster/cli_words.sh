@@ -25,7 +25,8 @@ words_are_checked() {
 	check "the list of commands is in --help" table "dsm region create" --help
 	for noun in status "node list" "node leave" "region list" "region create" "region show" \
 		"region delete" "page show" "lock list" "barrier list" "topic list" stats top events run "map get" "map set" \
-		"map del" "map cas" "map list" "map watch" "map stat" "map save" "map load"; do
+		"map del" "map cas" "map list" "map watch" "map stat" "map save" "map load" \
+		"segment list" "segment show" "segment unlink" "heap stat" "heap dump" "heap validate" "heap map"; do
 		# shellcheck disable=SC2086 # two words
 		check "$noun has --help" table "Usage: dsm $noun" $noun --help
 	done
