@@ -307,7 +307,9 @@ void grains_recover(dsm_segment_t *seg, struct seg_slot *dead)
 		return;
 	if (!held && seg_lock(seg, &common->grains_lock, SEG_LAYER_GRAINS))
 		return;
+#ifndef DSM_MUTANT_SEG_GRAINS_LEAKED
 	sweep(seg, GRAIN_PRIVATE | seg_slot_id(dead));
+#endif
 	atomic_store(&journal(dead)->private_runs, 0);
 	recount(seg);
 	seg_unlock(seg, &common->grains_lock);

@@ -37,6 +37,10 @@ static bool take(struct seg_lock *lock, uint32_t word)
 {
 	uint32_t none = 0;
 
+#ifdef DSM_MUTANT_SEG_LOCK_SHARED
+	if (atomic_load(&lock->word) & 1)
+		return true;
+#endif
 	return atomic_compare_exchange_strong_explicit(&lock->word, &none, word,
 						       memory_order_acquire, memory_order_relaxed);
 }

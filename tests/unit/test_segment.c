@@ -186,19 +186,31 @@ static void a_structure_lives_and_dies_with_its_root(void **state)
 
 struct counting {
 	struct seg_lock lock;
-	uint64_t n;
+	_Atomic uint64_t n;
 };
 static uint64_t counting_at;
+static pthread_barrier_t together;
+
+static int times(const dsm_segment_t *s)
+{
+	return s->cluster ? 200 : 100000;
+}
 
 static void *count_up(void *arg)
 {
 	dsm_segment_t *s = arg;
 	struct counting *c = seg_at(s, counting_at);
+	uint64_t n;
 
-	for (int i = 0; i < (s->cluster ? 200 : 20000); i++) {
+	(void)pthread_barrier_wait(&together);
+	for (int i = 0; i < times(s); i++) {
 		if (seg_lock(s, &c->lock, SEG_LAYER_TOP))
 			return arg;
-		c->n++;
+		/* Long enough for another to come between. */
+		n = atomic_load(&c->n);
+		for (int k = 0; k < 5; k++)
+			__builtin_ia32_pause();
+		atomic_store(&c->n, n + 1);
 		seg_unlock(s, &c->lock);
 	}
 	return NULL;
@@ -214,13 +226,14 @@ static void a_lock_excludes(void **state)
 	assert_int_equal(seg_grains_alloc(seg[0], 1, &counting_at, NULL), 0);
 	c = seg_at(seg[0], counting_at);
 	memset(c, 0, sizeof(*c));
+	assert_int_equal(pthread_barrier_init(&together, NULL, 4), 0);
 	for (int i = 0; i < 4; i++)
 		assert_int_equal(pthread_create(&t[i], NULL, count_up, seg[i % 2]), 0);
 	for (int i = 0; i < 4; i++) {
 		pthread_join(t[i], &ret);
 		assert_null(ret);
 	}
-	assert_int_equal(c->n, 4 * (seg[0]->cluster ? 200 : 20000));
+	assert_int_equal(c->n, 4 * times(seg[0]));
 	assert_int_equal(seg_grains_free(seg[0], counting_at), 0);
 }
 
