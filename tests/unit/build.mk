@@ -22,4 +22,5 @@ test_shm_heap_LIBS := cmocka
 test_shm_heap_DEPS := $(B)/tests/unit/shm_heap_cpp.o $(B)/libdsm.a
 $(B)/tests/unit/shm_heap_cpp.o: tests/unit/shm_heap_cpp.cpp lib/include/shm_heap.h | build/.deps-test
 	@mkdir -p $(@D)
-	$(Q)g++ $(OPT) -Wall -Wextra -Werror -fPIC -Ilib/include -c -o $@ $<
+	$(call say,CXX)
+	$(Q)g++ $(OPT) -fno-exceptions -fno-rtti -Wall -Wextra -Werror -fPIC -Ilib/include -c -o $@ $<
