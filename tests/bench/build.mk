@@ -26,3 +26,7 @@ $(B)/floor_heap_boost: tests/bench/floor_heap_boost.cpp tests/bench/heap_trace.h
 # Inside libdsm: its own sources, as the archive shows only what programs may use.
 TOOLS += topic_bench
 topic_bench_SRCS := tests/bench/topic_bench.c $(filter-out lib/node_heap.c lib/simple.c lib/list.c,$(wildcard lib/*.c))
+
+TOOLS += heap_profile
+heap_profile_SRCS := tests/bench/heap_profile.c
+heap_profile_DEPS := $(B)/libdsm.a
