@@ -40,11 +40,15 @@ bool channel_moved(struct dsm_channel *ch)
 
 	if (!ch->uri || ch->place.seg->cluster || !look(ch, &new))
 		return false;
+	if (!retire(ch, old.seg)) {
+		dsm_segment_close(new.seg);
+		return false;
+	}
 	seat_leave(ch);
 	ch->place = new;
-	if (seat_take(ch) || !retire(ch, old.seg)) {
-		/* Somebody else has our seat there: as it was, and silent. */
-		seat_leave(ch);
+	if (seat_take(ch)) {
+		/* Somebody else has our seat there, and keeps it: as it was, and silent. */
+		ch->nretired--;
 		ch->place = old;
 		(void)seat_take(ch);
 		dsm_segment_close(new.seg);

@@ -153,9 +153,13 @@ void seat_tell_counts(struct dsm_channel *ch)
 static void stand_up(struct dsm_channel *ch, int seat)
 {
 	struct channel_seat *s = seat_at(ch, seat);
+	struct seg_slot *self = seg_self(ch->place.seg);
+	seg_id id = self ? seg_slot_id(self) : 0;
 
 	seat_tell_counts(ch);
-	atomic_store(&s->id, 0);
+	/* Never somebody else's. */
+	if (id)
+		(void)atomic_compare_exchange_strong(&s->id, &id, 0);
 	if (ch->place.seg->cluster)
 		(void)cluster_publish(&ch->place, seat, false);
 }
