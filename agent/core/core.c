@@ -88,6 +88,7 @@ void core_free(struct core *c)
 	free_values(&c->requests);
 	free_values(&c->revokes);
 	free_values(&c->asked);
+	map_free(&c->given);
 	map_free(&c->rw_clients);
 	map_free(&c->barriers);
 	map_free(&c->barrier_clients);

@@ -343,10 +343,8 @@ void home_on_done(struct core *c, const struct core_msg *m)
 		if (!t || t->nid != m->src || t->tag != m->a || !t->wait_done)
 			continue;
 		t->wait_done = false;
-		if (t->write && (p->flags & P_STASH) && p->ver < t->ver) {
-			p->flags &= (uint8_t)~P_STASH;
-			act_page(c, ACT_STASH_DROP, key, false, 0, 0, 0, 0);
-		}
+		if (t->write && p->ver < t->ver)
+			page_stash_drop(c, key, p);
 		check_end(c, t);
 	}
 }

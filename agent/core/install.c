@@ -6,6 +6,7 @@ static void part_with(struct core *c, struct member *m)
 {
 	struct core_msg no = msg_new(c, MSG_EVICTED);
 
+	c->parted += m->rec.state != MEMBER_LEAVING && !m->gone;
 	no.arg = c->epoch;
 	no.a = c->cluster;
 	if (m->link) {

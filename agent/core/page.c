@@ -68,13 +68,20 @@ void page_forget_all(struct core *c)
 	page_each(c, page_reset, NULL);
 }
 
+/* The bytes that were given away are not wanted any more. */
+void page_stash_drop(struct core *c, page_key key, struct page *p)
+{
+	if (!(p->flags & P_STASH))
+		return;
+	act_page(c, ACT_STASH_DROP, key, false, 0, 0, 0, 0);
+	p->flags &= (uint8_t)~P_STASH;
+	(void)map_del(&c->given, key);
+}
+
 /* Takes this node's copy away; nobody waits for that. */
 void page_drop(struct core *c, page_key key, struct page *p)
 {
-	if (p->flags & P_STASH) {
-		act_page(c, ACT_STASH_DROP, key, false, 0, 0, 0, 0);
-		p->flags &= (uint8_t)~P_STASH;
-	}
+	page_stash_drop(c, key, p);
 	if (p->state == PAGE_INVALID || (p->flags & P_REVOKING))
 		return;
 	act_page(c, ACT_REVOKE, key, false, 0, 0, REVOKE_DROP, 0);

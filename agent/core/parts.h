@@ -114,6 +114,7 @@ struct page *page_get(struct core *c, page_key key);
 void page_each(struct core *c, void (*fn)(struct core *c, page_key key, struct page *p, void *ctx),
 	       void *ctx);
 void page_forget_all(struct core *c);
+void page_stash_drop(struct core *c, page_key key, struct page *p);
 void page_drop(struct core *c, page_key key, struct page *p);
 
 /* request.c: the requester's side */

@@ -41,6 +41,18 @@ static void pile_add(struct pile *pile, page_key key, uint8_t state, uint32_t ve
 		(struct rec_holding){ .key = key, .count = 1, .ver = ver, .state = state };
 }
 
+/*
+ * Bytes that were given to a node which died, as did the home that knew whether it
+ * got them, and somebody else (or one of the two was another's): it may have written to the
+ * page and passed it on among the dead. To bring these bytes back would have old data pass for new.
+ */
+static bool is_doubtful(const struct core *c, page_key key, const struct page *p,
+			const struct rec_extent *e)
+{
+	return (p->flags & P_STASH) && (e->flags & EXTENT_ORPHANED) && c->parted > 1 &&
+	       !member_find(c, (uint16_t)(uintptr_t)map_get(&c->given, key));
+}
+
 static void tell_page(struct core *c, page_key key, struct page *p, void *ctx)
 {
 	const struct rec_extent *e = extent_find(c, key);
@@ -55,8 +67,12 @@ static void tell_page(struct core *c, page_key key, struct page *p, void *ctx)
 		return;
 	}
 	pile = &piles->by_index[home->index];
-	if (p->flags & P_STASH)
+	if (is_doubtful(c, key, p, e)) {
+		page_stash_drop(c, key, p);
+		pile_add(pile, key, HOLDING_TOUCHED, p->ver + 1);
+	} else if (p->flags & P_STASH) {
 		state = HOLDING_STASH;
+	}
 	if (state != PAGE_INVALID)
 		pile_add(pile, key, state, p->ver);
 	else if (((e->flags & EXTENT_ORPHANED) || home->forgetful) && p->ver)

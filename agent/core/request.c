@@ -321,10 +321,7 @@ void request_fault(struct core *c, page_key key, uint32_t count, bool write, boo
 
 static void got(struct core *c, struct request *r, struct page *p, uint8_t state, uint32_t ver)
 {
-	if (p->flags & P_STASH) {
-		act_page(c, ACT_STASH_DROP, r->key, false, 0, 0, 0, 0);
-		p->flags &= (uint8_t)~P_STASH;
-	}
+	page_stash_drop(c, r->key, p);
 	p->state = state;
 	p->ver = ver;
 	p->flags &= (uint8_t) ~(P_HAD | P_HAD_M);

@@ -138,6 +138,7 @@ static void apply(struct core *c, struct revoke *rv, struct page *p)
 		return;
 	case REVOKE_TAKE:
 		p->flags |= P_STASH;
+		map_put(&c->given, rv->key, (void *)(uintptr_t)rv->msg.nid);
 		p->ver =
 			rv->msg.ver -
 			1; /* a direct grant of it may have come when nobody here wanted it any more */
@@ -208,10 +209,8 @@ void revoke_on_ownership(struct core *c, const struct core_msg *m)
 	for (uint32_t i = 0; i < m->count; i++) {
 		struct page *p = page_get(c, m->key + i);
 
-		if (!(p->flags & P_STASH) || p->ver >= m->ver)
-			continue;
-		p->flags &= (uint8_t)~P_STASH;
-		act_page(c, ACT_STASH_DROP, m->key + i, false, 0, 0, 0, 0);
+		if (p->ver < m->ver)
+			page_stash_drop(c, m->key + i, p);
 	}
 }
 
@@ -224,6 +223,7 @@ void revoke_on_restore(struct core *c, const struct core_msg *m)
 			continue;
 		act_page(c, ACT_INSTALL, m->key + i, false, DATA_STASH, 0, 0, 0);
 		p->flags &= (uint8_t)~P_STASH;
+		(void)map_del(&c->given, m->key + i);
 		p->state = PAGE_SHARED;
 	}
 }
@@ -237,9 +237,8 @@ void revoke_on_forget(struct core *c, const struct core_msg *m)
 			continue;
 		if (!(m->flags & F_DATA)) {
 			page_drop(c, m->key + i, p);
-		} else if (p->flags & P_STASH) {
-			p->flags &= (uint8_t)~P_STASH;
-			act_page(c, ACT_STASH_DROP, m->key + i, false, 0, 0, 0, 0);
+		} else {
+			page_stash_drop(c, m->key + i, p);
 		}
 	}
 }

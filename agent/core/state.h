@@ -404,6 +404,8 @@ struct core {
 
 	/* pages */
 	struct map leaves, requests, txns, revokes;
+	unsigned int parted; /* members that went without leaving, ever */
+	struct map given; /* of a page with P_STASH: to whom its bytes were given (node id) */
 	size_t nrevoking; /* pages with P_REVOKING */
 	struct leaf *last_leaf;
 	size_t nleaves;
