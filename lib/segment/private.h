@@ -21,6 +21,12 @@ struct seg_backend {
 	 */
 	int (*claim)(dsm_segment_t *seg, uint32_t index);
 	void (*release)(dsm_segment_t *seg, uint32_t index);
+	/*
+	 * The same for one who cleans up after the slot's owner. -EBUSY: that lives, or
+	 * somebody else is at it.
+	 */
+	int (*claim_dead)(dsm_segment_t *seg, uint32_t index);
+	void (*release_dead)(dsm_segment_t *seg, uint32_t index);
 	/* Somebody else holds it. */
 	bool (*held)(dsm_segment_t *seg, uint32_t index);
 	int (*wait)(dsm_segment_t *seg, _Atomic uint32_t *word, uint32_t expected,
@@ -48,8 +54,8 @@ struct seg_private {
 	struct seg_private *next; /* all of the process, under seg_handles_lock */
 	pthread_mutex_t lock;	  /* of threads */
 	struct seg_thread *threads;
-	/* Slots that threads of this handle claimed: their own, and those being recovered. */
-	_Atomic uint64_t claimed[SEG_SLOTS / 64];
+	/* Slots that threads of this handle claimed: their own, and those they clean up after. */
+	_Atomic uint64_t claimed[SEG_SLOTS / 64], recovering[SEG_SLOTS / 64];
 	_Atomic uint32_t pending[SEG_PENDING];
 	_Atomic uint32_t npending;
 	_Atomic uint32_t probe; /* next slot to look at for a dead one */
@@ -83,6 +89,8 @@ int cluster_list(dsm_t *ctx, char ***ret);
 /* slot.c */
 int slot_claim(dsm_segment_t *seg, uint32_t index);
 void slot_release(dsm_segment_t *seg, uint32_t index);
+int slot_claim_dead(dsm_segment_t *seg, uint32_t index);
+void slot_release_dead(dsm_segment_t *seg, uint32_t index);
 void seg_threads_leave(struct seg_private *p);
 uint64_t seg_new_serial(void);
 

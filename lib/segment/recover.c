@@ -130,10 +130,10 @@ static bool recover(dsm_segment_t *seg, seg_id id, enum seg_layer upto)
 
 	if (!usable(seg, id) || gone(seg, id))
 		return true;
-	if (slot_claim(seg, SEG_ID_SLOT(id)))
+	if (slot_claim_dead(seg, SEG_ID_SLOT(id)))
 		return false;
 	done = recover_claimed(seg, id, upto);
-	slot_release(seg, SEG_ID_SLOT(id));
+	slot_release_dead(seg, SEG_ID_SLOT(id));
 	if (done && upto < SEG_LAYERS - 1)
 		remember(seg->priv, id);
 	return true;

@@ -74,6 +74,23 @@ static bool held(dsm_segment_t *seg, uint32_t index)
 	return fcntl(seg->priv->fd, F_OFD_GETLK, &l) || l.l_type != F_UNLCK;
 }
 
+/* By a byte of its own: that of the owner is the owner's alone, so it tells exactly who lives. */
+static int claim_dead(dsm_segment_t *seg, uint32_t index)
+{
+	int err = claim(seg, SEG_SLOTS + index);
+
+	if (!err && held(seg, index)) {
+		release(seg, SEG_SLOTS + index);
+		err = -EBUSY;
+	}
+	return err;
+}
+
+static void release_dead(dsm_segment_t *seg, uint32_t index)
+{
+	release(seg, SEG_SLOTS + index);
+}
+
 static int wait_word(dsm_segment_t *seg, _Atomic uint32_t *word, uint32_t expected,
 		     uint64_t timeout_us)
 {
@@ -115,6 +132,8 @@ const struct seg_backend seg_shm = {
 	.commit = commit,
 	.claim = claim,
 	.release = release,
+	.claim_dead = claim_dead,
+	.release_dead = release_dead,
 	.held = held,
 	.wait = wait_word,
 	.wake = wake_word,

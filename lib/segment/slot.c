@@ -43,6 +43,27 @@ void slot_release(dsm_segment_t *seg, uint32_t index)
 	atomic_fetch_and(&seg->priv->claimed[index / 64], ~(1ull << (index % 64)));
 }
 
+int slot_claim_dead(dsm_segment_t *seg, uint32_t index)
+{
+	_Atomic uint64_t *word = &seg->priv->recovering[index / 64];
+	uint64_t bit = 1ull << (index % 64);
+	int err = -EBUSY;
+
+	if (atomic_fetch_or(word, bit) & bit)
+		return -EBUSY;
+	if (!(atomic_load(&seg->priv->claimed[index / 64]) & bit))
+		err = seg->backend->claim_dead(seg, index);
+	if (err)
+		atomic_fetch_and(word, ~bit);
+	return err;
+}
+
+void slot_release_dead(dsm_segment_t *seg, uint32_t index)
+{
+	seg->backend->release_dead(seg, index);
+	atomic_fetch_and(&seg->priv->recovering[index / 64], ~(1ull << (index % 64)));
+}
+
 /* The slot is claimed and free: it is @self from now on. */
 static void fill(dsm_segment_t *seg, struct seg_slot *s)
 {
@@ -178,8 +199,10 @@ static void fork_child(void)
 			p->threads = t->next;
 			free(t);
 		}
-		for (unsigned int i = 0; i < SEG_SLOTS / 64; i++)
+		for (unsigned int i = 0; i < SEG_SLOTS / 64; i++) {
 			atomic_store(&p->claimed[i], 0);
+			atomic_store(&p->recovering[i], 0);
+		}
 		for (int i = 0; i < SEG_PENDING; i++)
 			atomic_store(&p->pending[i], 0);
 		atomic_store(&p->npending, 0);
