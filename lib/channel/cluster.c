@@ -9,6 +9,14 @@
 #include "lib/segment/private.h"
 #include "lib/topic.h"
 
+int cluster_check_size(const struct channel_place *place, const char *name, uint32_t size)
+{
+	if (size <= TOPIC_SIZE_MAX)
+		return 0;
+	return seg_error(-EMSGSIZE, "%s: channel '%s': a cluster's values have at most %u bytes",
+			 dsm_segment_uri(place->seg), name, TOPIC_SIZE_MAX);
+}
+
 int cluster_open_flows(struct channel_place *place, const char *name)
 {
 	static const char *const from[SEATS] = { "master", "slave" };

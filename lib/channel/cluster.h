@@ -9,6 +9,8 @@
 
 #include "lib/channel/channel.h"
 
+/* Can a channel's values have @size bytes? -EMSGSIZE: the agents push none that long. */
+int cluster_check_size(const struct channel_place *place, const char *name, uint32_t size);
 /* Opens both flows' topics, to read. Sets place->flow and place->topic. */
 int cluster_open_flows(struct channel_place *place, const char *name);
 void cluster_close_flows(struct channel_place *place);

@@ -39,9 +39,11 @@ int channel_make(struct channel_place *place, const char *name, uint32_t size)
 	dsm_segment_t *seg = place->seg;
 	uint64_t bytes = channel_bytes(seg, size), off = 0;
 	bool zeroed = false;
-	uint32_t root;
-	int err = seg_root_make(seg, name, DSM_ROOT_CHANNEL, &root);
+	uint32_t root = 0;
+	int err = seg->cluster ? cluster_check_size(place, name, size) : 0;
 
+	if (!err)
+		err = seg_root_make(seg, name, DSM_ROOT_CHANNEL, &root);
 	if (err)
 		return err;
 	err = seg_grains_alloc(seg, (bytes + SEG_GRAIN - 1) / SEG_GRAIN, &off, &zeroed);

@@ -40,7 +40,7 @@ extern "C" {
 typedef struct dsm_channel dsm_channel_t;
 
 #define DSM_CHANNEL_SIZE     4096u	 /**< bytes of a value where nothing else is said */
-#define DSM_CHANNEL_SIZE_MAX (1u << 20) /**< most bytes of a value */
+#define DSM_CHANNEL_SIZE_MAX (1u << 20) /**< most bytes of a value; on a dsm: segment 256 KiB */
 
 /** Which seat to take. */
 enum dsm_channel_role {
@@ -94,8 +94,8 @@ struct dsm_channel_options {
  * often and as long as reconnecting may. @seg must stay open longer.
  *
  * -EBUSY: who has the seat is alive (automatic: both); -ENOENT: no such channel in
- * the time allowed; -EMSGSIZE: it has another size than asked for; -EMEDIUMTYPE: @name is
- * something else; -EBADMSG: damaged; -ENOSPC; -EINVAL; -EUSERS.
+ * the time allowed; -EMSGSIZE: it has another size than asked for, or is to have one that
+ * @seg's kind does not allow; -EMEDIUMTYPE: @name is something else; -EBADMSG: damaged; -ENOSPC; -EINVAL; -EUSERS.
  */
 int dsm_channel_open(dsm_segment_t *seg, const char *name,
 		     const struct dsm_channel_options *options, dsm_channel_t **ret);
