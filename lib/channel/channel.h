@@ -54,7 +54,8 @@ struct channel_seat {
 	uint8_t reserved2[40];
 	/* Of the values from the other seat. */
 	struct channel_count count;
-	uint8_t reserved3[40];
+	_Atomic uint64_t written; /* number of its own last value as told last: cluster only */
+	uint8_t reserved3[32];
 	uint8_t reserved4[SEG_PAGE - 192];
 };
 static_assert(sizeof(struct channel_seat) == SEG_PAGE, "layout of channels");
@@ -110,6 +111,7 @@ struct dsm_channel {
 	_Atomic uint32_t trouble;
 	struct slots out;
 	struct topic *topic_out; /* cluster only */
+	uint64_t number_from;	 /* cluster: values have greater numbers than this */
 	_Atomic uint32_t used;	 /* an operation was done; the keeper takes it away */
 	uint32_t size;
 	/* What a read needs. */
@@ -164,10 +166,13 @@ int seat_take(struct dsm_channel *ch);
 void seat_leave(struct dsm_channel *ch);
 /*
  * In a cluster reads are counted at home, for reading to touch no other node's memory. Now and
- * then, and before the seat is left, it is told. Under the keeper's lock.
+ * then, and before the seat is left, it is told, and what number is written: who has
+ * the seat next goes on from there. Under the keeper's lock.
  */
 void seat_tell_counts(struct dsm_channel *ch);
 int seat_take_over(struct dsm_channel *ch);
+/* The greatest number that is known to be written from @seat, should no agent have the value any more. */
+uint64_t seat_told_written(const struct dsm_channel *ch, int seat);
 /* Whoever had the seat is dead and the seat is free now. */
 bool seat_clear_dead(struct dsm_channel *ch, int seat);
 void channel_recover(dsm_segment_t *seg, struct seg_slot *dead);

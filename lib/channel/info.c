@@ -83,6 +83,8 @@ static void flow_info(struct dsm_channel *ch, int seat, double seconds,
 		.read = atomic_load(&c->read),
 		.missed = atomic_load(&c->missed),
 	};
+	if (ch->place.seg->cluster && ret->written < seat_told_written(ch, seat))
+		ret->written = seat_told_written(ch, seat);
 	if (word)
 		ret->newest = atomic_load(&slots_slot(s, (uint32_t)word)->length);
 	if (seconds > 0) {

@@ -50,6 +50,22 @@ static void sit(struct dsm_channel *ch, int seat, struct seg_slot *self)
 	atomic_store(&s->id, seg_slot_id(self));
 }
 
+uint64_t seat_told_written(const struct dsm_channel *ch, int seat)
+{
+	uint64_t written = atomic_load(&seat_at(ch, seat)->written);
+	uint64_t seen = atomic_load(&seat_at(ch, !seat)->count.seen);
+
+	/* No more than slots can count, whatever the bytes are. */
+	return (written > seen ? written : seen) & UINT64_MAX >> 9;
+}
+
+/* In a cluster the seat says what was read and written by who had it before. */
+static void follow_on(struct dsm_channel *ch, int peer)
+{
+	atomic_store(&ch->own_count.seen, atomic_load(&seat_at(ch, !peer)->count.seen));
+	ch->number_from = seat_told_written(ch, !peer);
+}
+
 /* Which flows the handle writes, reads and counts follows from its seat. */
 static void face(struct dsm_channel *ch, uint32_t role)
 {
@@ -65,6 +81,8 @@ static void face(struct dsm_channel *ch, uint32_t role)
 	ch->count = &ch->own_count;
 	if (role != DSM_CHANNEL_OBSERVER && !ch->place.seg->cluster)
 		ch->count = &seat_at(ch, !peer)->count;
+	else if (role != DSM_CHANNEL_OBSERVER)
+		follow_on(ch, peer);
 	channel_unlock(&ch->read_lock);
 	channel_unlock(&ch->write_lock);
 }
@@ -136,15 +154,23 @@ void seat_tell_counts(struct dsm_channel *ch)
 {
 	uint64_t read = atomic_load(&ch->own_count.read) - ch->told_read;
 	uint64_t missed = atomic_load(&ch->own_count.missed) - ch->told_missed;
-	struct channel_count *seat;
+	uint64_t seen = atomic_load(&ch->own_count.seen), written;
+	struct channel_seat *seat;
 
-	if (!ch->place.seg->cluster || !(read || missed) ||
+	if (!ch->place.seg->cluster ||
 	    (atomic_load(&ch->trouble) & (TROUBLE_FORKED | TROUBLE_NO_SEAT)) ||
 	    cluster_lost(&ch->place))
 		return;
-	seat = &seat_at(ch, !channel_peer_seat(ch))->count;
-	atomic_fetch_add(&seat->read, read);
-	atomic_fetch_add(&seat->missed, missed);
+	seat = seat_at(ch, !channel_peer_seat(ch));
+	written = slots_newest(&ch->out);
+	/* A store takes the page from the other node: none without need. */
+	if (written > atomic_load(&seat->written))
+		atomic_store(&seat->written, written);
+	if (!read && !missed)
+		return;
+	atomic_fetch_add(&seat->count.read, read);
+	atomic_fetch_add(&seat->count.missed, missed);
+	atomic_store(&seat->count.seen, seen);
 	ch->told_read += read;
 	ch->told_missed += missed;
 }
