@@ -65,5 +65,11 @@ int cmd_map_stat(struct cli *cli, int argc, char **argv);
 int cmd_map_save(struct cli *cli, int argc, char **argv);
 int cmd_map_load(struct cli *cli, int argc, char **argv);
 int cmd_map_serve(struct cli *cli, int argc, char **argv);
+int cmd_channel_list(struct cli *cli, int argc, char **argv);
+int cmd_channel_stat(struct cli *cli, int argc, char **argv);
+int cmd_channel_cat(struct cli *cli, int argc, char **argv);
+int cmd_channel_tail(struct cli *cli, int argc, char **argv);
+int cmd_channel_put(struct cli *cli, int argc, char **argv);
+int cmd_channel_bench(struct cli *cli, int argc, char **argv);
 
 #endif

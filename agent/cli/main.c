@@ -45,6 +45,12 @@ static const struct command {
 	{ "map", "save", cmd_map_save, "write a map to a file" },
 	{ "map", "load", cmd_map_load, "set what a file says" },
 	{ "map", "serve", cmd_map_serve, "keep a map and answer for it over connections" },
+	{ "channel", "list", cmd_channel_list, "channels of a segment" },
+	{ "channel", "stat", cmd_channel_stat, "a channel: its ends, what they write and read" },
+	{ "channel", "cat", cmd_channel_cat, "the newest value of a channel" },
+	{ "channel", "tail", cmd_channel_tail, "every new value of a channel, as it comes" },
+	{ "channel", "put", cmd_channel_put, "have a channel have a value" },
+	{ "channel", "bench", cmd_channel_bench, "how fast channels are here" },
 };
 #define NCOMMANDS (sizeof(commands) / sizeof(commands[0]))
 

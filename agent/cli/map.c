@@ -9,46 +9,14 @@
 #include "agent/cli/map.h"
 #include "agent/cli/table.h"
 
-/* The segment of @uri, without the map's name, into @segment; the map's name. */
-static const char *split(const char *uri, char segment[256])
-{
-	const char *slash = strchr(uri, '/');
-
-	(void)snprintf(segment, 256, "%.*s", slash ? (int)(slash - uri) : 255, uri);
-	return slash && slash[1] ? slash + 1 : MAP_NAME_DEFAULT;
-}
-
-/* As open_segment(), but there is one afterwards. */
-static int make_segment(const struct cli *cli, const char *command, const char *uri,
-			struct opened *o)
-{
-	struct dsm_segment_options options = { .flags = DSM_SEGMENT_EXISTING };
-	int err, code;
-
-	if (strncmp(uri, "shm:", 4) && strncmp(uri, "dsm:", 4))
-		return cli_error(CLI_USAGE, "'%s' is no segment: shm:NAME or dsm:REGION", uri);
-	if (!strncmp(uri, "dsm:", 4)) {
-		code = open_context(cli, &o->ctx);
-		if (code)
-			return code;
-		options.ctx = o->ctx;
-	}
-	err = dsm_segment_create(uri, &options, &o->segment);
-	if (!err)
-		return CLI_OK;
-	code = open_explain(command, err);
-	dsm_close(o->ctx);
-	return code;
-}
-
 int map_open(const struct cli *cli, const char *command, const char *uri, bool make,
 	     struct mapped *ret)
 {
 	struct dsm_map_options options = { .flags = DSM_MAP_EXISTING };
 	struct mapped m = { 0 };
 	char segment[256];
-	const char *name = split(uri, segment);
-	int err, code = make ? make_segment(cli, command, segment, &m.o)
+	const char *name = open_split(uri, segment, MAP_NAME_DEFAULT);
+	int err, code = make ? open_or_make(cli, command, segment, &m.o)
 			     : open_segment(cli, segment, &m.o);
 
 	if (code)

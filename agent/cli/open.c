@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include <dsm/dsm.h>
@@ -76,6 +77,38 @@ int open_segment(const struct cli *cli, const char *uri, struct opened *ret)
 	}
 	*ret = o;
 	return CLI_OK;
+}
+
+int open_or_make(const struct cli *cli, const char *command, const char *uri, struct opened *ret)
+{
+	struct dsm_segment_options options = { .flags = DSM_SEGMENT_EXISTING };
+	struct opened o = { 0 };
+	int err, code;
+
+	if (strncmp(uri, "shm:", 4) && strncmp(uri, "dsm:", 4))
+		return cli_error(CLI_USAGE, "'%s' is no segment: shm:NAME or dsm:REGION", uri);
+	if (!strncmp(uri, "dsm:", 4)) {
+		code = open_context(cli, &o.ctx);
+		if (code)
+			return code;
+		options.ctx = o.ctx;
+	}
+	err = dsm_segment_create(uri, &options, &o.segment);
+	if (err) {
+		code = open_explain(command, err);
+		dsm_close(o.ctx);
+		return code;
+	}
+	*ret = o;
+	return CLI_OK;
+}
+
+const char *open_split(const char *uri, char segment[256], const char *fallback)
+{
+	const char *slash = strchr(uri, '/');
+
+	(void)snprintf(segment, 256, "%.*s", slash ? (int)(slash - uri) : 255, uri);
+	return slash && slash[1] ? slash + 1 : fallback;
 }
 
 void open_close(struct opened *o)
