@@ -65,7 +65,7 @@ _dsm_plain_words() {
 		case ${COMP_WORDS[i]} in
 		-p | --port | --run-dir | -i | --interval | -n | --nodes | --pager | --chunks | \
 			--base-port | --timeout | --grace | --log-level | \
-			--ttl | --version | --count) ((i++)) ;;
+			--ttl | --version | --count | --from | --size) ((i++)) ;;
 		-*) ;;
 		*) printf '%s\n' "${COMP_WORDS[i]}" ;;
 		esac
@@ -94,6 +94,7 @@ _dsm() {
 	case ${COMP_WORDS[COMP_CWORD - 1]} in
 	-p | --port) _dsm_words "$(_dsm_ports)" && return ;;
 	--pager) _dsm_words 'auto kmod uffd' && return ;;
+	--from) _dsm_words 'master slave' && return ;;
 	--log-level) _dsm_words 'debug info warn error' && return ;;
 	--run-dir)
 		mapfile -t COMPREPLY < <(compgen -d -- "${COMP_WORDS[COMP_CWORD]}")
@@ -112,16 +113,18 @@ _dsm() {
 		return
 	fi
 	case "${words[*]-}" in
-	'') _dsm_words 'status node region page lock barrier topic stats top events run map segment heap' ;;
+	'') _dsm_words 'status node region page lock barrier topic stats top events run map channel segment heap' ;;
 	node) _dsm_words 'list leave' ;;
 	region) _dsm_words 'list create show delete' ;;
 	page) _dsm_words show ;;
 	lock | barrier | topic) _dsm_words list ;;
 	'region show' | 'region delete') _dsm_words "$(_dsm_regions)" ;;
 	map) _dsm_words 'get set del cas list watch stat save load serve' ;;
+	channel) _dsm_words 'list stat cat tail put bench' ;;
 	segment) _dsm_words 'list show unlink' ;;
 	heap) _dsm_words 'stat dump validate map' ;;
-	'segment show' | 'segment unlink' | 'heap stat' | 'heap dump' | 'heap validate' | 'heap map')
+	'segment show' | 'segment unlink' | 'heap stat' | 'heap dump' | 'heap validate' | 'heap map' | \
+		'channel list' | 'channel stat' | 'channel cat' | 'channel tail' | 'channel put' | 'channel bench')
 		_dsm_words "$(_dsm_segments)"
 		;;
 	'page show')

@@ -134,6 +134,8 @@ source "$here/cli_strange.sh"
 source "$here/cli_heap.sh"
 # shellcheck source=tests/cluster/cli_map.sh
 source "$here/cli_map.sh"
+# shellcheck source=tests/cluster/cli_channel.sh
+source "$here/cli_channel.sh"
 # shellcheck source=tests/cluster/cli_words.sh
 source "$here/cli_words.sh"
 
@@ -141,6 +143,7 @@ words_are_checked
 documents_are_complete
 heaps_are_shown
 maps_work
+channels_work
 nobody_answers
 strange_agents_are_survived
 agents_answer

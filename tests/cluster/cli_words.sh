@@ -26,6 +26,7 @@ words_are_checked() {
 	for noun in status "node list" "node leave" "region list" "region create" "region show" \
 		"region delete" "page show" "lock list" "barrier list" "topic list" stats top events run "map get" "map set" \
 		"map del" "map cas" "map list" "map watch" "map stat" "map save" "map load" \
+		"channel list" "channel stat" "channel cat" "channel tail" "channel put" "channel bench" \
 		"segment list" "segment show" "segment unlink" "heap stat" "heap dump" "heap validate" "heap map"; do
 		# shellcheck disable=SC2086 # two words
 		check "$noun has --help" table "Usage: dsm $noun" $noun --help
@@ -96,5 +97,7 @@ completion_completes() {
 	check "ports are completed" completes "$two" --port ""
 	check "options are completed" completes --json status --j
 	check "pagers are completed" completes uffd run --pager u
+	check "verbs of channels are completed" completes tail channel ta
+	check "seats are completed" completes slave channel cat shm:x --from sl
 	check "programs are completed" completes bash run -n 2 -- bas
 }
