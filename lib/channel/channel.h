@@ -111,7 +111,7 @@ struct dsm_channel {
 	_Atomic uint32_t trouble;
 	struct slots out;
 	struct topic *topic_out; /* cluster only */
-	uint64_t number_from;	 /* cluster: values have greater numbers than this */
+	uint64_t number_from;	 /* values have greater numbers than this; not in a cluster: 0 */
 	_Atomic uint32_t used;	 /* an operation was done; the keeper takes it away */
 	uint32_t size;
 	/* What a read needs. */

@@ -28,13 +28,14 @@ static int may_not_write(const struct dsm_channel *ch, uint32_t trouble)
 	return broken(ch);
 }
 
-/* The agents forget values that no program has open: numbers go on all the same. */
-static bool write_across(struct dsm_channel *ch, const void *bytes, uint32_t size)
+/* The write lock is held. True: wake all. */
+static inline bool put(struct dsm_channel *ch, const void *bytes, uint32_t size)
 {
 	uint64_t newest = atomic_load_explicit(&ch->out.head->newest, memory_order_relaxed);
 	uint64_t number = newest >> 8;
 
-	if (number < ch->number_from)
+	/* Agents forget values that no program has open: numbers go on all the same. */
+	if (unlikely(number < ch->number_from))
 		number = ch->number_from;
 	return slots_put(&ch->out, bytes, size, number + 1, newest);
 }
@@ -53,10 +54,7 @@ int dsm_channel_write(dsm_channel_t *ch, const void *bytes, size_t size)
 	if (unlikely(trouble))
 		return may_not_write(ch, trouble);
 	channel_lock(&ch->write_lock);
-	if (likely(!ch->topic_out))
-		wake = slots_write(&ch->out, bytes, (uint32_t)size);
-	else
-		wake = write_across(ch, bytes, (uint32_t)size);
+	wake = put(ch, bytes, (uint32_t)size);
 	if (unlikely(wake))
 		bell_ring(ch->out.head);
 	if (unlikely(ch->topic_out != NULL))
