@@ -160,6 +160,8 @@ int cmd_channel_bench(struct cli *cli, int argc, char **argv)
 		doc_print(json_pack("{s:O}", "figures", array));
 	else if (!err)
 		table_end(&t, stdout);
+	if (err || cli->json)
+		table_drop(&t);
 	json_decref(array);
 	return bench_done(argv[0], err, &b);
 }

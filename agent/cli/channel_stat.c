@@ -125,6 +125,7 @@ int cmd_channel_list(struct cli *cli, int argc, char **argv)
 	code = err < 0 ? open_explain(argv[0], err) : CLI_OK;
 	if (cli->json) {
 		doc_print(json_pack("{s:s,s:o}", "uri", uri, "channels", array));
+		table_drop(&t);
 	} else {
 		table_end(&t, stdout);
 		json_decref(array);

@@ -90,6 +90,7 @@ int cmd_segment_list(struct cli *cli, int argc, char **argv)
 		list_one(ctx, list[i], &t, array);
 	if (cli->json) {
 		doc_print(json_pack("{s:o}", "segments", array));
+		table_drop(&t);
 	} else {
 		table_end(&t, stdout);
 		json_decref(array);

@@ -68,6 +68,12 @@ void table_end(struct table *t, FILE *out)
 	t->cells = NULL;
 }
 
+void table_drop(struct table *t)
+{
+	free(t->cells);
+	*t = (struct table){ 0 };
+}
+
 const char *table_size(uint64_t bytes, char text[32])
 {
 	static const char *const units[] = { "B", "KiB", "MiB", "GiB", "TiB", "PiB" };

@@ -25,6 +25,8 @@ void table_begin(struct table *t, const char *const *heads);
 void table_cell(struct table *t, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Prints and frees it. */
 void table_end(struct table *t, FILE *out);
+/* Frees it without printing. */
+void table_drop(struct table *t);
 
 /* "1.5 MiB" of @bytes into @text; returns @text. */
 const char *table_size(uint64_t bytes, char text[32]);
