@@ -4,6 +4,7 @@
 #include <stdlib.h>
 
 #include "lib/context.h"
+#include "lib/segment/segment.h"
 
 __thread struct thread_memory thread_memory = { .serial = SERIAL_NEVER };
 
@@ -71,11 +72,32 @@ int thread_session(struct dsm *ctx, struct session **ret)
 	return 0;
 }
 
+/* NULL: the context was closed, and the session with it. */
+static struct dsm *context_of(const struct thread_session *t)
+{
+	struct dsm *ret = NULL;
+
+	pthread_mutex_lock(&contexts_lock);
+	for (struct dsm *ctx = contexts; ctx && !ret; ctx = ctx->next)
+		for (struct thread_session *i = ctx->threads; i; i = i->next)
+			if (i == t)
+				ret = ctx;
+	pthread_mutex_unlock(&contexts_lock);
+	return ret;
+}
+
 /* A thread ends. Its context may have been closed meanwhile, with the session. */
 void thread_session_end(void *arg)
 {
 	struct thread_session *t = arg;
+	struct dsm *of = context_of(t);
 
+	if (of) {
+		/* What ends first needs the session still. */
+		(void)pthread_setspecific(of->thread_key, t);
+		seg_thread_end();
+		(void)pthread_setspecific(of->thread_key, NULL);
+	}
 	pthread_mutex_lock(&contexts_lock);
 	for (struct dsm *ctx = contexts; ctx; ctx = ctx->next) {
 		for (struct thread_session **at = &ctx->threads; *at; at = &(*at)->next) {

@@ -170,9 +170,8 @@ static struct seg_thread *unlink_thread(struct seg_private *p, pthread_t thread)
 	return t;
 }
 
-static void thread_end(void *unused)
+void seg_thread_end(void)
 {
-	(void)unused;
 	pthread_mutex_lock(&seg_handles_lock);
 	for (struct seg_private *p = seg_handles; p; p = p->next) {
 		struct seg_thread *t = unlink_thread(p, pthread_self());
@@ -183,6 +182,12 @@ static void thread_end(void *unused)
 		}
 	}
 	pthread_mutex_unlock(&seg_handles_lock);
+}
+
+static void thread_end(void *unused)
+{
+	(void)unused;
+	seg_thread_end();
 }
 
 static void fork_child(void)
