@@ -9,7 +9,8 @@ variant=${1:-release}
 # The first report of a sanitizer ends its program with an error.
 export ASAN_OPTIONS=detect_leaks=1:abort_on_error=0
 export UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
-export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1
+# A test forks users of channels, which have a thread of their own.
+export TSAN_OPTIONS=halt_on_error=1:second_deadlock_stack=1:die_after_fork=0
 
 read -ra programs < <(make -s --no-print-directory VARIANT="$variant" print-UNIT)
 passed=0 failed=0
