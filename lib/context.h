@@ -107,6 +107,9 @@ void fork_watch(void);
 /* thread.c: the calling thread's session, connected. */
 int thread_session(struct dsm *ctx, struct session **ret);
 void thread_session_end(void *session);
+/* Called at a thread's end before its session is closed: for what stands on sessions. NULL: nothing does. */
+typedef void (*thread_ending_fn)(void);
+extern _Atomic(thread_ending_fn) thread_ending;
 void thread_sessions_close(struct dsm *ctx);
 /*
  * What the calling thread remembers of its last session: good while @serial

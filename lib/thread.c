@@ -4,9 +4,9 @@
 #include <stdlib.h>
 
 #include "lib/context.h"
-#include "lib/segment/segment.h"
 
 __thread struct thread_memory thread_memory = { .serial = SERIAL_NEVER };
+_Atomic(thread_ending_fn) thread_ending;
 
 static int thread_session_open(struct dsm *ctx, struct thread_session *t)
 {
@@ -91,11 +91,12 @@ void thread_session_end(void *arg)
 {
 	struct thread_session *t = arg;
 	struct dsm *of = context_of(t);
+	thread_ending_fn ending = atomic_load(&thread_ending);
 
-	if (of) {
+	if (of && ending) {
 		/* What ends first needs the session still. */
 		(void)pthread_setspecific(of->thread_key, t);
-		seg_thread_end();
+		ending();
 		(void)pthread_setspecific(of->thread_key, NULL);
 	}
 	pthread_mutex_lock(&contexts_lock);

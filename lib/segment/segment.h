@@ -151,11 +151,6 @@ static inline struct seg_tls *seg_tls_of(uint64_t serial)
 }
 
 struct seg_slot *seg_self_slow(dsm_segment_t *seg);
-/*
- * The calling thread ends: it gives back its slots. In a cluster before its session, which holds them:
- * without it the slots would be a dead one's, and others would clean up while it does.
- */
-void seg_thread_end(void);
 
 /*
  * The calling thread's slot, taken at the first call. NULL: none is free, or

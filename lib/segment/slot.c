@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "lib/context.h"
 #include "lib/segment/private.h"
 
 __thread struct seg_tls seg_tls[SEG_TLS] __attribute__((tls_model("initial-exec")));
@@ -170,7 +171,11 @@ static struct seg_thread *unlink_thread(struct seg_private *p, pthread_t thread)
 	return t;
 }
 
-void seg_thread_end(void)
+/*
+ * The calling thread gives back its slots. In a cluster before its session ends, which holds them:
+ * without it they would be a dead one's, and others would clean up while it does.
+ */
+static void give_back_slots(void)
 {
 	pthread_mutex_lock(&seg_handles_lock);
 	for (struct seg_private *p = seg_handles; p; p = p->next) {
@@ -187,7 +192,7 @@ void seg_thread_end(void)
 static void thread_end(void *unused)
 {
 	(void)unused;
-	seg_thread_end();
+	give_back_slots();
 }
 
 static void fork_child(void)
@@ -219,6 +224,7 @@ static void prepare_threads(void)
 {
 	(void)!getrandom(&process_id, sizeof(process_id), 0);
 	(void)pthread_key_create(&thread_key, thread_end);
+	atomic_store(&thread_ending, give_back_slots);
 	(void)pthread_atfork(NULL, NULL, fork_child);
 }
 
