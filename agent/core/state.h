@@ -394,9 +394,9 @@ struct core {
 
 	/* rebuild after a view change */
 	bool rebuilding;
-	bool report_due; /* holdings are told when no revocation is under way any more */
-	bool drained;	 /* nothing left at leavers: REBUILT sent */
-	size_t draining; /* requests under way for that */
+	bool report_due;	   /* holdings are told when no revocation is under way any more */
+	bool drained;		   /* nothing left at leavers: REBUILT sent */
+	size_t draining;	   /* requests under way for that */
 	struct rec_holding *later; /* reported: stashes, and copies of no known version */
 	size_t nlater, later_cap;
 	struct deferred *held, **held_tail;   /* messages that wait for the rebuild */
@@ -405,8 +405,8 @@ struct core {
 	/* pages */
 	struct map leaves, requests, txns, revokes;
 	unsigned int parted; /* members that went without leaving, ever */
-	struct map given; /* of a page with P_STASH: to whom its bytes were given (node id) */
-	size_t nrevoking; /* pages with P_REVOKING */
+	struct map given;    /* of a page with P_STASH: to whom its bytes were given (node id) */
+	size_t nrevoking;    /* pages with P_REVOKING */
 	struct leaf *last_leaf;
 	size_t nleaves;
 	page_key stream_next[4]; /* sequential read misses */

@@ -39,7 +39,7 @@ extern "C" {
 /** A channel as a process uses it. */
 typedef struct dsm_channel dsm_channel_t;
 
-#define DSM_CHANNEL_SIZE     4096u	 /**< bytes of a value where nothing else is said */
+#define DSM_CHANNEL_SIZE     4096u	/**< bytes of a value where nothing else is said */
 #define DSM_CHANNEL_SIZE_MAX (1u << 20) /**< most bytes of a value; on a dsm: segment 256 KiB */
 
 /** Which seat to take. */
@@ -59,7 +59,8 @@ enum dsm_channel_stale {
 
 /** How the other side is. */
 enum dsm_channel_peer_state {
-	DSM_CHANNEL_ABSENT = 0, /**< nobody has the seat: not come yet, or left in peace; who has left is looked for like one that is stale */
+	DSM_CHANNEL_ABSENT =
+		0, /**< nobody has the seat: not come yet, or left in peace; who has left is looked for like one that is stale */
 	DSM_CHANNEL_LIVE = 1,
 	DSM_CHANNEL_STALE = 2, /**< no heartbeat for stale_ms, or dead; being looked for */
 	DSM_CHANNEL_LOST = 3,  /**< stale, and reconnecting has ended in vain */
@@ -70,16 +71,18 @@ enum dsm_channel_peer_state {
  * the default, but for attempts and total_ms, where it means no limit.
  */
 struct dsm_channel_options {
-	uint32_t size;	    /**< creation: most bytes of a value; 0: 4096. Opening: 0 or what it has */
-	uint32_t role;	    /**< enum dsm_channel_role */
-	uint32_t stale;	    /**< enum dsm_channel_stale */
-	uint32_t take_over; /**< slave: 1: become master when the master dies; 0: wait for a new one */
-	uint32_t stale_ms;  /**< silence after which the peer is stale; 0: 100 */
-	uint32_t retry_ms;  /**< reconnecting: time between two looks; 0: 100 */
-	uint32_t attempts;  /**< reconnecting: looks before giving up; 0: no limit */
-	uint32_t total_ms;  /**< reconnecting: all of it; 0: no limit */
-	uint32_t observe;   /**< observer: whose values to read, enum dsm_channel_role; AUTO: master's */
-	uint32_t reserved;  /**< 0 */
+	uint32_t size;	/**< creation: most bytes of a value; 0: 4096. Opening: 0 or what it has */
+	uint32_t role;	/**< enum dsm_channel_role */
+	uint32_t stale; /**< enum dsm_channel_stale */
+	uint32_t
+		take_over; /**< slave: 1: become master when the master dies; 0: wait for a new one */
+	uint32_t stale_ms; /**< silence after which the peer is stale; 0: 100 */
+	uint32_t retry_ms; /**< reconnecting: time between two looks; 0: 100 */
+	uint32_t attempts; /**< reconnecting: looks before giving up; 0: no limit */
+	uint32_t total_ms; /**< reconnecting: all of it; 0: no limit */
+	uint32_t
+		observe; /**< observer: whose values to read, enum dsm_channel_role; AUTO: master's */
+	uint32_t reserved; /**< 0 */
 };
 
 /** size, role, stale, take_over, stale_ms, retry_ms, attempts, total_ms, observe, reserved */
@@ -169,7 +172,8 @@ void dsm_channel_reconnect(dsm_channel_t *ch);
 
 /** A seat: dsm_channel_info(). */
 struct dsm_channel_seat_info {
-	uint32_t state;	    /**< enum dsm_channel_peer_state: absent, live or stale, as the caller sees it */
+	uint32_t
+		state; /**< enum dsm_channel_peer_state: absent, live or stale, as the caller sees it */
 	uint32_t pid;	    /**< of who has it, as its own pid namespace numbers it; 0: nobody */
 	uint32_t node;	    /**< its node id (dsm), else 0 */
 	uint32_t seated;    /**< how often the seat was taken since the channel was made */
@@ -180,13 +184,14 @@ struct dsm_channel_seat_info {
 
 /** A direction: dsm_channel_info(). */
 struct dsm_channel_flow_info {
-	uint64_t written; /**< values that were written since the channel was made: the newest one's number */
-	uint64_t read;	  /**< values that the other seat has read, each counted once */
-	uint64_t missed;  /**< values that were replaced before the other seat read them */
-	double rate;	  /**< written a second, between the last two calls with this handle */
-	double read_rate; /**< read a second, likewise */
-	uint32_t newest;  /**< bytes of the newest value */
-	uint32_t reserved;
+	uint64_t
+		written; /**< values that were written since the channel was made: the newest one's number */
+	uint64_t read;	   /**< values that the other seat has read, each counted once */
+	uint64_t missed;   /**< values that were replaced before the other seat read them */
+	double rate;	   /**< written a second, between the last two calls with this handle */
+	double read_rate;  /**< read a second, likewise */
+	uint32_t newest;   /**< bytes of the newest value */
+	uint32_t reserved; /**< 0 */
 };
 
 /** A channel as a whole: dsm_channel_info(). */
@@ -195,8 +200,10 @@ struct dsm_channel_info {
 	uint32_t role;	     /**< enum dsm_channel_role of the handle */
 	uint32_t reconnects; /**< how often a peer of this handle came back, or a new one came */
 	uint32_t attempts;   /**< looks for the peer in the present silence */
-	struct dsm_channel_seat_info master, slave;
-	struct dsm_channel_flow_info from_master, from_slave;
+	struct dsm_channel_seat_info master;	  /**< the master's seat */
+	struct dsm_channel_seat_info slave;	  /**< the slave's */
+	struct dsm_channel_flow_info from_master; /**< what it writes */
+	struct dsm_channel_flow_info from_slave;  /**< what that writes */
 };
 int dsm_channel_info(dsm_channel_t *ch, struct dsm_channel_info *ret);
 

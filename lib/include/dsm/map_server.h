@@ -68,12 +68,12 @@ enum dsm_map_op {
 
 /** One request and its answer. */
 struct dsm_map_request {
-	uint32_t op;	   /**< enum dsm_map_op */
-	uint32_t reserved; /**< 0 */
-	const void *key;
-	size_t key_size;
-	const void *value; /**< SET, ADD, CAS */
-	size_t value_size;
+	uint32_t op;	    /**< enum dsm_map_op */
+	uint32_t reserved;  /**< 0 */
+	const void *key;    /**< all but COUNT */
+	size_t key_size;    /**< bytes of the key */
+	const void *value;  /**< SET, ADD, CAS */
+	size_t value_size;  /**< bytes of the value */
 	uint64_t ttl_ms;    /**< SET, ADD: 0 without an end */
 	uint64_t version;   /**< CAS, DELETE: the one to be there; after it the entry's */
 	void *buffer;	    /**< GET: where the value goes */

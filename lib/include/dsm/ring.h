@@ -165,8 +165,8 @@ int dsm_ring_arm(dsm_ring_t *ring);
 
 /** A ring as it is now. */
 struct dsm_ring_stat {
-	uint32_t kind; /**< enum dsm_ring_kind */
-	uint32_t reserved;
+	uint32_t kind;	       /**< enum dsm_ring_kind */
+	uint32_t reserved;     /**< 0 */
 	uint64_t capacity;     /**< bytes */
 	uint64_t message_max;  /**< bytes of the greatest message */
 	uint64_t used;	       /**< bytes of messages, sent and not released, with their headers */

@@ -43,7 +43,7 @@ struct dsm_segment_options {
 	uint64_t max_size; /**< create: bytes it may grow to; 0: 16 times size, at least 1 GiB */
 	uint32_t mode;	   /**< create, shm: permissions; 0: 0600 */
 	uint32_t flags;	   /**< DSM_SEGMENT_* */
-	dsm_t *ctx;	   /**< dsm: the node; NULL: dsm_default_context(), else one of its own by DSM_PORT */
+	dsm_t *ctx; /**< dsm: the node; NULL: dsm_default_context(), else one of its own by DSM_PORT */
 };
 
 #define DSM_SEGMENT_EXISTING 1u /**< create: open it when it is there already */
@@ -96,9 +96,9 @@ enum dsm_root_kind {
 /** A named root: where something in the segment begins. */
 struct dsm_root {
 	char name[DSM_ROOT_NAME_MAX]; /**< ends with a zero byte */
-	uint64_t offset; /**< what it names; for structures: their header */
-	uint32_t kind;	 /**< enum dsm_root_kind */
-	uint32_t index;	 /**< its place in the table of roots */
+	uint64_t offset;	      /**< what it names; for structures: their header */
+	uint32_t kind;		      /**< enum dsm_root_kind */
+	uint32_t index;		      /**< its place in the table of roots */
 };
 
 /** Name an offset, or change what the name means. -ENOSPC no free root; -EEXIST a structure has the name. */
@@ -112,17 +112,18 @@ int dsm_segment_root_list(dsm_segment_t *seg, uint32_t from, struct dsm_root *re
 
 /** A segment as a whole: dsm_segment_info(). */
 struct dsm_segment_info {
-	uint64_t id;	       /**< random, its own */
-	uint64_t size;	       /**< bytes that are there */
-	uint64_t max_size;     /**< bytes it may grow to */
-	uint64_t free_bytes;   /**< of size, not given to any structure */
-	uint64_t created_ns;   /**< wall clock, ns since 1970 */
-	uint32_t creator_pid;  /**< process that made it, in its own pid namespace */
-	uint32_t creator_uid;  /**< its user */
-	uint32_t participants; /**< slots in use, those of the dead included until somebody meets them */
-	uint32_t version;      /**< of the layout */
-	uint32_t roots;	       /**< named roots */
-	uint32_t recovered;    /**< deaths cleaned up after since it was made */
+	uint64_t id;	      /**< random, its own */
+	uint64_t size;	      /**< bytes that are there */
+	uint64_t max_size;    /**< bytes it may grow to */
+	uint64_t free_bytes;  /**< of size, not given to any structure */
+	uint64_t created_ns;  /**< wall clock, ns since 1970 */
+	uint32_t creator_pid; /**< process that made it, in its own pid namespace */
+	uint32_t creator_uid; /**< its user */
+	uint32_t
+		participants; /**< slots in use, those of the dead included until somebody meets them */
+	uint32_t version;     /**< of the layout */
+	uint32_t roots;	      /**< named roots */
+	uint32_t recovered; /**< deaths cleaned up after since it was made */
 };
 /** 0 and @ret filled. */
 int dsm_segment_info(dsm_segment_t *seg, struct dsm_segment_info *ret);
