@@ -4,7 +4,7 @@ PROGS += dsmd
 dsmd_SRCS := $(wildcard agent/*.c agent/core/*.c agent/net/*.c agent/client/*.c agent/pager/*.c)
 dsmd_LIBS := libuv jansson inih libnl-3.0 libnl-genl-3.0
 
-NET_SRCS := $(wildcard agent/net/*.c) agent/log.c
+NET_SRCS := $(wildcard agent/net/*.c) agent/listener.c agent/log.c
 UNIT += test_wire test_link test_discover
 test_discover_SRCS := tests/unit/test_discover.c $(NET_SRCS)
 test_discover_LIBS := cmocka libuv

@@ -105,13 +105,6 @@ static int make_words(struct server *s)
 	return 0;
 }
 
-static void listener_event(uv_poll_t *handle, int status, int events)
-{
-	(void)status;
-	(void)events;
-	session_accept(handle->data);
-}
-
 static int make_paths(struct server *s)
 {
 	int n = snprintf(s->path, sizeof(s->path), "%s/dsmd-%u.sock", s->cfg.run_dir, s->cfg.port);
@@ -163,15 +156,9 @@ void server_start(struct server *s, struct core *core, const struct pager_ops *o
 	s->core = core;
 	s->ops = ops;
 	s->pager = pager;
-	s->listener = calloc(1, sizeof(*s->listener));
-	if (!s->listener || uv_poll_init(s->cfg.loop, s->listener, s->fd)) {
+	s->listener = listener_new(s->cfg.loop, s->fd, "programs", session_accept, s);
+	if (!s->listener)
 		log_error("clients cannot be served: no memory");
-		free(s->listener);
-		s->listener = NULL;
-		return;
-	}
-	s->listener->data = s;
-	uv_poll_start(s->listener, UV_READABLE, listener_event);
 }
 
 static void handle_free(uv_handle_t *handle)
@@ -187,8 +174,7 @@ void server_close(struct server *s)
 		session_end(s->sessions);
 	barriers_free(s);
 	topics_free(s);
-	if (s->listener)
-		uv_close((uv_handle_t *)s->listener, handle_free);
+	listener_free(s->listener);
 	if (s->events_timer)
 		uv_close((uv_handle_t *)s->events_timer, handle_free);
 	if (s->words)

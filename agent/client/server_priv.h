@@ -8,6 +8,7 @@
 
 #include "agent/client/proto.h"
 #include "agent/client/server.h"
+#include "agent/listener.h"
 
 #define CLIENT_NUMBERS		      65535u /* 0 is nobody, 65535 is left out */
 #define PAYLOAD_MAX		      (CLIENT_PACKET_MAX - sizeof(struct client_rep))
@@ -81,7 +82,7 @@ struct server {
 	int fd, lock_fd; /* listening socket; lock file: who has it is the port's agent */
 	int words_fd;
 	_Atomic uint32_t *words;
-	uv_poll_t *listener;
+	struct listener *listener;
 	uv_timer_t *events_timer; /* runs while somebody listens to events */
 	char path[108], lock_path[108];
 	struct session *sessions;
@@ -99,7 +100,8 @@ struct server {
 };
 
 /* --- server_session.c --- */
-void session_accept(struct server *s);
+/* Somebody connects to the struct server @ctx. */
+void session_accept(void *ctx);
 /* Ends the session and all that it held; freed later by the loop. */
 void session_end(struct session *c);
 /* A free client number, never one that was used just now. 0: all are taken. */

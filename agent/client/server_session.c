@@ -159,10 +159,11 @@ void session_poll(struct session *c)
 	uv_poll_start(&c->poll, blocked ? UV_WRITABLE | UV_DISCONNECT : UV_READABLE, session_event);
 }
 
-void session_accept(struct server *s)
+void session_accept(void *ctx)
 {
+	struct server *s = ctx;
 	struct session *c;
-	int fd = accept4(s->fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int fd = listener_accept(s->listener, NULL, NULL);
 	pid_t pid = 0;
 
 	if (fd < 0)

@@ -86,7 +86,7 @@ static bool complaint_allowed(struct net *n)
 
 	if (now - n->complaint_ms >= COMPLAINT_MS) {
 		if (n->complaints > COMPLAINTS_MAX)
-			log_warn("%u more links were closed for such reasons",
+			log_warn("%u more links ended for such reasons",
 				 n->complaints - COMPLAINTS_MAX);
 		n->complaint_ms = now;
 		n->complaints = 0;
@@ -216,11 +216,14 @@ void net_connect(struct net *n, link_id id, const struct core_addr *addr)
 {
 	struct sockaddr_storage sa;
 	socklen_t len = addr_to_sockaddr(addr, &sa);
+	char text[ADDR_TEXT_MAX];
 	struct link *l;
 	int fd;
 
 	fd = socket(sa.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
 	if (fd < 0) {
+		if (complaint_allowed(n))
+			log_warn("cannot dial %s: %s", addr_text(addr, text), strerror(errno));
 		n->cfg.host->link_down(n->cfg.host->ctx, id);
 		return;
 	}
@@ -239,15 +242,16 @@ void net_connect(struct net *n, link_id id, const struct core_addr *addr)
 	link_poll(l);
 }
 
-static void net_accept(struct net *n)
+static void net_accept(void *ctx)
 {
+	struct net *n = ctx;
 	struct sockaddr_storage sa;
 	socklen_t len = sizeof(sa);
 	struct core_addr peer;
 	struct link *l;
 	int fd;
 
-	fd = accept4(n->listen_fd, (struct sockaddr *)&sa, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	fd = listener_accept(n->listener, (struct sockaddr *)&sa, &len);
 	if (fd < 0)
 		return;
 	if (n->strangers >= NET_STRANGERS_MAX ||
@@ -265,13 +269,6 @@ static void net_accept(struct net *n)
 	n->strangers++;
 	link_poll(l);
 	n->cfg.host->link_up(n->cfg.host->ctx, l->id, &l->peer);
-}
-
-static void listener_event(uv_poll_t *handle, int status, int events)
-{
-	(void)status;
-	(void)events;
-	net_accept(handle->data);
 }
 
 static int listen_socket(int family, uint16_t port)
@@ -311,16 +308,12 @@ int net_listen(struct net *n, uint16_t port)
 		fd = listen_socket(AF_INET, port);
 	if (fd < 0)
 		return fd;
-	n->listener = calloc(1, sizeof(*n->listener));
-	if (!n->listener || uv_poll_init(n->cfg.loop, n->listener, fd)) {
-		free(n->listener);
-		n->listener = NULL;
+	n->listener = listener_new(n->cfg.loop, fd, "other nodes", net_accept, n);
+	if (!n->listener) {
 		close(fd);
 		return -ENOMEM;
 	}
 	n->listen_fd = fd;
-	n->listener->data = n;
-	uv_poll_start(n->listener, UV_READABLE, listener_event);
 	if (getsockname(fd, (struct sockaddr *)&sa, &len) ||
 	    !addr_from_sockaddr(&bound, (struct sockaddr *)&sa))
 		return -EINVAL;
@@ -358,7 +351,7 @@ void net_free(struct net *n)
 		while (n->buckets[i])
 			link_end(n->buckets[i], false);
 	if (n->listener) {
-		uv_close((uv_handle_t *)n->listener, handle_free);
+		listener_free(n->listener);
 		close(n->listen_fd);
 	}
 	uv_close((uv_handle_t *)n->sweep, handle_free);

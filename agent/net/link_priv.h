@@ -5,6 +5,7 @@
 
 #include <stdbool.h>
 
+#include "agent/listener.h"
 #include "agent/net/addr.h"
 #include "agent/net/link.h"
 #include "agent/net/wire.h"
@@ -53,8 +54,8 @@ struct net {
 	struct link *buckets[LINK_BUCKETS];
 	struct link *dirty;
 	int listen_fd;
-	uv_poll_t *listener; /* NULL: not listening */
-	uv_timer_t *sweep;   /* ends dials and strangers that take too long */
+	struct listener *listener; /* NULL: not listening */
+	uv_timer_t *sweep;	   /* ends dials and strangers that take too long */
 	link_id next_accept; /* even */
 	unsigned int strangers, dialling;
 	uint64_t complaint_ms; /* since when complaints are counted */

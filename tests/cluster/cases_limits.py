@@ -1,7 +1,16 @@
 # SPDX-License-Identifier: MIT
 """Where the pool ends, and what programs get wrong."""
+import os
+import resource
+import socket
+import time
+
+from lab.agent import Session
 from lab.cases import case
+from lab.node import joined
 from lab.wait import check, until
+
+SHORTAGE = "cannot connect until descriptors are free again"
 
 
 @case(hosts=2)
@@ -52,3 +61,50 @@ def mistakes_are_named(lab):
     text = node.program_log()
     for word in ("free", "unlock"):
         check(word in text, f"the library says what was wrong with {word}: {text}")
+
+
+def processor_seconds(pid):
+    with open(f"/proc/{pid}/stat", encoding="ascii") as file:
+        fields = file.read().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def descriptors(pid):
+    return len(os.listdir(f"/proc/{pid}/fd"))
+
+
+def connected(node):
+    """A program's socket over which nothing was said yet."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    sock.connect(node.socket)
+    return sock
+
+
+@case(hosts=2)
+def without_descriptors_the_agent_waits(lab):
+    """More connections than descriptors: said once, no busy loop, and all goes on when some are free again."""
+    first, second = lab.cluster()
+    program = first.program()
+    address = program.ask("alloc", 4096)[0]
+    program.ask("fill", address, 1, 1)
+    pid = first.child.pid
+    second.stop()
+    until(lambda: first.members() == 1, 5, "the second has left")
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (descriptors(pid) + 4, before[1]))
+    crowd = [connected(first) for _ in range(40)]
+    first.wait_log("programs " + SHORTAGE, 5)
+    second.start()
+    first.wait_log("other nodes " + SHORTAGE, 5)
+    spent, start = processor_seconds(pid), time.monotonic()
+    check(program.ask("read", address), "who is connected is served")
+    until(lambda: time.monotonic() - start >= 1, 2, "a second has passed", pause=0.1)
+    spent = processor_seconds(pid) - spent
+    check(spent < 0.3, f"the agent took {spent} s of a second's processor time")
+    for sock in crowd:
+        sock.close()
+    until(lambda: Session(first.socket, 1).close() is None, 5, "programs can connect again")
+    joined([first, second])
+    second.program().ask("check", address, 1, 1)
+    for who in ("programs ", "other nodes "):
+        check(first.log().count(who + SHORTAGE) == 1, f"said once: {first.log()}")

@@ -13,7 +13,9 @@
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
+#include <sys/resource.h>
 
+#include "agent/listener.h"
 #include "agent/log.h"
 #include "agent/net/link.h"
 #include "agent/net/wire.h"
@@ -429,6 +431,48 @@ static void strangers_cannot_take_all_places(void **state)
 		close(fds[i]);
 }
 
+/* As if all other descriptors were in use: the lowest free one is over the limit. */
+static void descriptors_run_out(struct rlimit *ret_before)
+{
+	struct rlimit none;
+	int lowest = dup(0);
+
+	assert_true(lowest >= 0);
+	close(lowest);
+	assert_int_equal(getrlimit(RLIMIT_NOFILE, ret_before), 0);
+	none = (struct rlimit){ (rlim_t)lowest, ret_before->rlim_max };
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &none), 0);
+}
+
+static void who_comes_without_descriptors_waits_and_the_loop_rests(void **state)
+{
+	struct sockaddr_in sa = { .sin_family = AF_INET,
+				  .sin_port = htons((uint16_t)port),
+				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	struct core_addr to = loopback(port);
+	int fd = socket(AF_INET, SOCK_STREAM, 0);
+	unsigned int turns = 0;
+	struct rlimit before;
+	uv_timer_t timer;
+	uint64_t end;
+
+	(void)state;
+	descriptors_run_out(&before);
+	assert_int_equal(connect(fd, (struct sockaddr *)&sa, sizeof(sa)), 0);
+	net_connect(a.net, 1, &to); /* nor can anybody be dialled */
+	uv_timer_init(&loop, &timer);
+	uv_timer_start(&timer, wake, 20, 20);
+	for (end = now_ms() + 4 * LISTENER_PAUSE_MS; now_ms() < end; turns++)
+		uv_run(&loop, UV_RUN_ONCE);
+	uv_close((uv_handle_t *)&timer, NULL);
+	assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+	assert_in_range(turns, 1, 60); /* the timer's, and a few */
+	assert_int_equal(a.downs, 1);
+	assert_int_equal(b.ups, 0);
+	run_until(&b.ups, 1);
+	close(fd);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -452,6 +496,7 @@ int main(void)
 		TEST(half_a_frame_and_a_hangup_is_just_a_hangup),
 		TEST(who_says_nothing_does_not_stay),
 		TEST(strangers_cannot_take_all_places),
+		TEST(who_comes_without_descriptors_waits_and_the_loop_rests),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
