@@ -34,11 +34,12 @@ static size_t chain_copy(const struct fit *f, const struct fit_arena *a, uint64_
 /* The arena at or behind @from; its off is 0 where there is none. */
 static int arena_copy(struct fit *f, uint64_t from, struct copy *ret)
 {
-	int err = seg_lock(f->seg, &f->ctl->lock, SEG_LAYER_HEAP);
+	int err;
 
+	*ret = (struct copy){ 0 };
+	err = seg_lock(f->seg, &f->ctl->lock, SEG_LAYER_HEAP);
 	if (err)
 		return err;
-	*ret = (struct copy){ 0 };
 	err = fit_refresh(f);
 	for (uint32_t i = 0; !err && i < f->n; i++) {
 		if (f->arenas[i].off < from)

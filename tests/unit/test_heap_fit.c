@@ -327,6 +327,38 @@ static void words_and_blocks_move_together(void **state)
 	}
 }
 
+struct holder {
+	struct seg_lock *locks;
+	int n;
+};
+
+/* Called between two arenas' locks: takes all that a thread can hold. */
+static int take_all(void *context, const struct heap_place *p)
+{
+	struct holder *h = context;
+
+	(void)p;
+	while (h->n < SEG_HELD_MAX && !seg_lock(seg[0], &h->locks[h->n], SEG_LAYER_TOP))
+		h->n++;
+	return 0;
+}
+
+static void a_walk_that_gets_no_lock_ends_with_the_error(void **state)
+{
+	struct dsm_heap_report report;
+	struct holder h = { 0 };
+
+	(void)state;
+	begin(DSM_HEAP_BEST_FIT, 0, 8u << 20);
+	h.locks = dsm_heap_ptr(heap[0], dsm_heap_calloc(heap[0], SEG_HELD_MAX, sizeof(*h.locks)));
+	assert_int_equal(heap[0]->ops->walk(heap[0], take_all, &h), -EDEADLK);
+	assert_int_equal(dsm_heap_report(heap[0], &report), -EDEADLK);
+	while (h.n)
+		seg_unlock(seg[0], &h.locks[--h.n]);
+	assert_int_equal(dsm_heap_report(heap[0], &report), 0);
+	end();
+}
+
 #define BOTH                                                                                       \
 	cmocka_unit_test(first_fit_takes_the_lowest_hole),                                         \
 		cmocka_unit_test(best_fit_takes_the_smallest_hole),                                \
@@ -357,6 +389,7 @@ int main(void)
 		BOTH,
 		cmocka_unit_test(what_is_no_block_is_refused),
 		cmocka_unit_test(a_full_heap_says_so_and_goes_on),
+		cmocka_unit_test(a_walk_that_gets_no_lock_ends_with_the_error),
 	};
 	int failed = cmocka_run_group_tests(host, NULL, NULL);
 #ifndef __SANITIZE_THREAD__
