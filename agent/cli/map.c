@@ -13,23 +13,18 @@ int map_open(const struct cli *cli, const char *command, const char *uri, bool m
 	     struct mapped *ret)
 {
 	struct dsm_map_options options = { .flags = DSM_MAP_EXISTING };
-	struct mapped m = { 0 };
 	char segment[256];
 	const char *name = open_split(uri, segment, MAP_NAME_DEFAULT);
-	int err, code = make ? open_or_make(cli, command, segment, &m.o)
-			     : open_segment(cli, segment, &m.o);
+	int err, code;
 
+	*ret = (struct mapped){ 0 };
+	code = make ? open_or_make(cli, command, segment, &ret->o)
+		    : open_segment(cli, segment, &ret->o);
 	if (code)
 		return code;
-	err = make ? dsm_map_create(m.o.segment, name, &options, &m.map)
-		   : dsm_map_open(m.o.segment, name, &m.map);
-	if (err) {
-		code = open_explain(command, err);
-		open_close(&m.o);
-		return code;
-	}
-	*ret = m;
-	return CLI_OK;
+	err = make ? dsm_map_create(ret->o.segment, name, &options, &ret->map)
+		   : dsm_map_open(ret->o.segment, name, &ret->map);
+	return err ? map_done(command, err, ret) : CLI_OK;
 }
 
 int map_done(const char *command, int err, struct mapped *m)

@@ -175,7 +175,6 @@ int seat_take_over(struct dsm_channel *ch);
 uint64_t seat_told_written(const struct dsm_channel *ch, int seat);
 /* Whoever had the seat is dead and the seat is free now. */
 bool seat_clear_dead(struct dsm_channel *ch, int seat);
-void channel_recover(dsm_segment_t *seg, struct seg_slot *dead);
 
 /* keeper.c */
 /* Run @job in the keeper's thread and wait for it. Starts the keeper. */

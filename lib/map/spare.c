@@ -80,7 +80,7 @@ bool map_spare_take(struct dsm_map *m, struct map_journal *j, uint64_t size)
 	j->spare_count--;
 	e = block_at(m, off);
 	has = e ? block_size(e) : 0;
-	if (has < size || has - size > has / 4 || !map_within(m, off + has)) {
+	if (!e || has < size || has - size > has / 4 || !map_within(m, off + has)) {
 		/* Others may fit, later. */
 		if (pop(m, j, &j->spares) && !release(m, j))
 			atomic_store_explicit(&j->spares, 0, memory_order_relaxed);

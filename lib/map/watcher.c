@@ -135,15 +135,18 @@ static int stripe_look(struct dsm_map_watcher *w, uint32_t stripe)
 /* The next difference of the stripe that was looked at last. False: no more. */
 static bool stripe_tell(struct dsm_map_watcher *w, struct dsm_map_event *ret)
 {
-	while (w->at_before < w->before.n || w->at_now < w->nnow) {
+	for (;;) {
 		const struct seen *old = w->at_before < w->before.n ? &w->before.keys[w->at_before]
 								    : NULL;
 		const struct walk_copy *new = w->at_now < w->nnow ? w->now[w->at_now] : NULL;
-		int way = !old	 ? 1
-			  : !new ? -1
-				 : order(old->hash, old->key, old->key_size, new->hash,
-					 new->entry.key, new->entry.key_size);
+		int way;
 
+		if (!old && !new)
+			return false;
+		way = !old   ? 1
+		      : !new ? -1
+			     : order(old->hash, old->key, old->key_size, new->hash, new->entry.key,
+				     new->entry.key_size);
 		w->at_before += way <= 0;
 		w->at_now += way >= 0;
 		if (way < 0) {
@@ -162,7 +165,6 @@ static bool stripe_tell(struct dsm_map_watcher *w, struct dsm_map_event *ret)
 			return true;
 		}
 	}
-	return false;
 }
 
 /* What expires first, of all that was seen. */

@@ -243,7 +243,7 @@ static int change_locked(struct map_writer *w, struct map_change *c, uint64_t ha
 		commit_take_out(w, p.found.slot, p.found.entry);
 	if (err)
 		return err;
-	if (c->want >= MAP_DELETE) {
+	if (c->want >= MAP_DELETE && p.found.entry) {
 		commit_take_out(w, p.found.slot, p.found.entry);
 		return 0;
 	}

@@ -20,9 +20,9 @@ static void check(int err)
 	exit(1);
 }
 
-static void put_one(MDB_txn *txn, const char *key, char *value)
+static void put_one(MDB_txn *txn, const char *key, const char *value)
 {
-	MDB_val k = { TRACE_KEY, (void *)key }, v = { TRACE_VALUE, value };
+	MDB_val k = { TRACE_KEY, (void *)key }, v = { TRACE_VALUE, (void *)value };
 
 	check(mdb_put(txn, table, &k, &v, 0));
 }

@@ -418,7 +418,7 @@ static pid_t master_process(uint64_t value)
 
 static void kill_master(pid_t pid)
 {
-	uint64_t begin = test_now_ms();
+	uint64_t begin;
 	int status;
 
 	UNTIL(dsm_channel_peer(slave) == DSM_CHANNEL_LIVE);

@@ -238,7 +238,7 @@ static void a_kill_at_any_instruction_leaves_it_whole(void **state)
 
 		one_round(&operations[i], STEPS_MAX, &all, &left);
 		assert_true(all < STEPS_MAX);
-		stride = most && all > most ? all / most : 1;
+		stride = most > 0 && all > most ? all / most : 1;
 		for (long steps = 1; steps < all; steps += stride) {
 			one_round(&operations[i], steps, &took, &left_now);
 			/* A dead one's span may be somebody's still; a table may not. */
