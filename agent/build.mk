@@ -22,11 +22,13 @@ test_stash_LIBS := cmocka
 
 # The shell and the core over a pager made of memory.
 AGENT_RIG := $(filter-out agent/dsmd.c agent/config.c agent/pager/%,$(dsmd_SRCS))
-UNIT += test_agent test_server test_server_topic
+UNIT += test_agent test_server test_server_pipes test_server_topic
 test_agent_SRCS := tests/unit/test_agent.c tests/unit/agent_rig.c $(AGENT_RIG)
 test_agent_LIBS := cmocka libuv jansson
 test_server_SRCS := tests/unit/test_server.c tests/unit/agent_rig.c $(AGENT_RIG)
 test_server_LIBS := cmocka libuv jansson
+test_server_pipes_SRCS := tests/unit/test_server_pipes.c tests/unit/agent_rig.c $(AGENT_RIG)
+test_server_pipes_LIBS := cmocka libuv jansson
 test_server_topic_SRCS := tests/unit/test_server_topic.c tests/unit/agent_rig.c $(AGENT_RIG)
 test_server_topic_LIBS := cmocka libuv jansson
 

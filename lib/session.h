@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * A session with the agent: one unix socket, one request at a time. Whoever
- * uses a session keeps others off it.
+ * A session with the agent: a unix socket, and pipes for what has to be quick;
+ * one request at a time. Whoever uses a session keeps others off it.
  */
 #ifndef DSM_LIB_SESSION_H
 #define DSM_LIB_SESSION_H
@@ -16,6 +16,9 @@ struct session {
 	int fd;		 /* -1: closed */
 	uint32_t client; /* its number at the agent, from HELLO */
 	uint64_t ticket; /* of the last request */
+	bool pipes;	 /* it has them, see session_pipes() */
+	bool piped;	 /* the last request went through them, so comes its reply */
+	int to, from;	 /* their ends here */
 };
 
 /* What HELLO answers. */
@@ -39,6 +42,11 @@ int session_path(const char *rundir, uint16_t port, char *path, size_t len);
 int session_open(const char *path, uint32_t flags, uint32_t first, struct session *ret,
 		 struct session_welcome *ret_welcome);
 void session_close(struct session *s);
+/*
+ * Gives the session pipes, which operations of the core go through from now on: about half
+ * the time of the socket. Without them (an error; the agent may not have any) it works as before.
+ */
+int session_pipes(struct session *s);
 
 /*
  * One request, one reply; 0, a negative errno the agent answered, or -ENOTCONN

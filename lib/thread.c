@@ -16,6 +16,8 @@ static int thread_session_open(struct dsm *ctx, struct thread_session *t)
 	session_close(&t->s);
 	pthread_mutex_lock(&ctx->control_lock);
 	err = session_open(ctx->path, kind, ctx->forked ? 0 : ctx->control.client, &t->s, NULL);
+	if (!err)
+		(void)session_pipes(&t->s); /* if the agent goes now, the first request notices */
 	t->serial = atomic_load(&ctx->serial);
 	if (t->serial == SERIAL_LOST)
 		t->serial = SERIAL_NEVER;

@@ -57,6 +57,14 @@ enum client_type {
 	CLIENT_TOPIC_OPEN = 11,
 	CLIENT_TOPIC_CHANGED =
 		12, /* the session's topic has a newer value. No reply, but for an error */
+	/*
+	 * Descriptor: a pipe to write to, for answers. Reply: descriptor: a pipe for requests. CLIENT_OP
+	 * may come through it from then on, one struct client_req each, and is answered through the other
+	 * one; a pipe takes little more than half of what a unix socket does. The end for requests is
+	 * open for reading too, so that writing to it never raises SIGPIPE: that the
+	 * agent has gone shows where the answers come out. The end of either pipe is the session's.
+	 */
+	CLIENT_PIPES = 13,
 };
 
 enum hello_flags {

@@ -58,6 +58,7 @@ int packet_receive(struct session *c, struct client_packet *ret)
 	    (size_t)got != sizeof(ret->req) + ret->req.length)
 		goto end;
 	ret->payload[ret->req.length] = '\0';
+	ret->piped = false;
 	return 0;
 end:
 	if (ret->fd >= 0)
@@ -126,7 +127,9 @@ void packet_reply(struct session *c, struct client_rep *rep, int fd)
 {
 	rep->type = c->type;
 	rep->ticket = c->ticket;
-	if (!packet_send(c, rep, NULL, fd) && !c->ended)
+	if (c->piped)
+		pipes_send(c, rep);
+	else if (!packet_send(c, rep, NULL, fd) && !c->ended)
 		packet_keep(c, rep, fd);
 }
 

@@ -60,6 +60,10 @@ struct session {
 	size_t stream_size, stream_sent, stream_piece; /* piece: most bytes of one packet */
 	struct query_events *events;		       /* goes on until the session ends */
 
+	/* NULL: it has none; see server_pipes.c. */
+	struct session_pipes *pipes;
+	bool piped; /* the request under way came through them, and so goes its answer */
+
 	/* The topic it has open, NULL: none; see server_topic.c. */
 	struct node_topic *topic;
 	uint32_t topic_flags; /* enum topic_flags */
@@ -114,6 +118,7 @@ struct client_packet {
 	struct client_req req;
 	char payload[1024]; /* NUL-terminated */
 	int fd;		    /* that came along, -1: none; the handler's to close or keep */
+	bool piped;	    /* through the session's pipes: no payload */
 };
 /* 0; -EAGAIN: none there; else the session is at its end. */
 int packet_receive(struct session *c, struct client_packet *ret);
@@ -128,6 +133,14 @@ void packet_error(struct session *c, int err);
 void packet_continue(struct session *c);
 /* False: did not fit, or the session ended. */
 bool packet_send(struct session *c, const struct client_rep *rep, const void *payload, int fd);
+
+/* --- server_pipes.c --- */
+/* CLIENT_PIPES: @fd, which stays the caller's, is for the answers. */
+void pipes_handle(struct session *c, int fd);
+/* An answer through the pipe. Where it cannot be written the session ends. */
+void pipes_send(struct session *c, const struct client_rep *rep);
+/* The session ends. */
+void pipes_end(struct session *c);
 
 /* --- server_request.c --- */
 void request_handle(struct session *c, struct client_packet *p);

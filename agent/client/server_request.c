@@ -163,6 +163,15 @@ static int uffd_attach(struct session *c, const struct client_req *req, int fd)
 	return 0;
 }
 
+static void uffd_handle(struct session *c, struct client_packet *p)
+{
+	int err = uffd_attach(c, &p->req, p->fd);
+
+	if (!err)
+		p->fd = -1; /* the pager's now */
+	packet_error(c, err);
+}
+
 static int region_detach(struct session *c, const struct client_req *req)
 {
 	uint16_t *at = attached_find(c, req->arg);
@@ -254,8 +263,10 @@ static int request_check(const struct session *c, const struct client_packet *p)
 	if (req->reserved || (req->flags & ~(uint32_t)(F_WRITE | F_TRY)) ||
 	    strnlen(req->name, sizeof(req->name)) == sizeof(req->name))
 		return EINVAL;
+	if (p->piped && req->type != CLIENT_OP)
+		return EINVAL;
 	if ((req->length && req->type != CLIENT_QUERY && req->type != CLIENT_TOPIC_OPEN) ||
-	    (p->fd >= 0 && req->type != CLIENT_REGION_UFFD))
+	    (p->fd >= 0 && req->type != CLIENT_REGION_UFFD && req->type != CLIENT_PIPES))
 		return EINVAL;
 	if (!c->number && req->type != CLIENT_HELLO)
 		return EPERM;
@@ -272,6 +283,9 @@ static void request_run(struct session *c, struct client_packet *p)
 		break;
 	case CLIENT_REGION_ATTACH:
 		attach_handle(c, req);
+		break;
+	case CLIENT_REGION_UFFD:
+		uffd_handle(c, p);
 		break;
 	case CLIENT_REGION_DETACH:
 		packet_error(c, region_detach(c, req));
@@ -301,6 +315,9 @@ static void request_run(struct session *c, struct client_packet *p)
 	case CLIENT_TOPIC_CHANGED:
 		topic_changed_handle(c);
 		break;
+	case CLIENT_PIPES:
+		pipes_handle(c, p->fd);
+		break;
 	default:
 		packet_error(c, EINVAL);
 	}
@@ -316,20 +333,16 @@ void request_handle(struct session *c, struct client_packet *p)
 	/* One at a time: the request under way keeps its ticket. */
 	if (!err && c->wait != WAIT_NOTHING)
 		err = EBUSY;
-	if (err) {
-		rep.err = err;
-		packet_send(c, &rep, NULL, -1);
-	} else {
+	rep.err = err;
+	if (!err) {
 		c->type = p->req.type;
 		c->ticket = p->req.ticket;
-		if (p->req.type == CLIENT_REGION_UFFD) {
-			err = uffd_attach(c, &p->req, p->fd);
-			if (!err)
-				p->fd = -1; /* the pager's now */
-			packet_error(c, err);
-		} else {
-			request_run(c, p);
-		}
+		c->piped = p->piped;
+		request_run(c, p);
+	} else if (p->piped) {
+		pipes_send(c, &rep);
+	} else {
+		packet_send(c, &rep, NULL, -1);
 	}
 	if (p->fd >= 0)
 		close(p->fd);

@@ -109,6 +109,7 @@ void session_end(struct session *c)
 	c->srv->nsessions--;
 	uv_close((uv_handle_t *)&c->poll, session_closed);
 	close(c->fd);
+	pipes_end(c);
 	stream_end(c);
 	free(c->late);
 	c->late = NULL;

@@ -99,6 +99,7 @@ size_t fuzz_seed(unsigned int i, uint8_t ret[FUZZ_INPUT_MAX])
 		{ .type = CLIENT_TOPIC_OPEN, .length = 6, .arg = TOPIC_SUBSCRIBE, .count = 64 },
 		{ .type = CLIENT_TOPIC_OPEN, .length = 6, .arg = TOPIC_PUBLISH | TOPIC_TAKE },
 		{ .type = CLIENT_TOPIC_CHANGED },
+		{ .type = CLIENT_PIPES },
 	};
 	const unsigned int nplain = sizeof(plain) / sizeof(plain[0]);
 	struct client_req req = { .type = CLIENT_OP,

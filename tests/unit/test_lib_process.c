@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,8 +16,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "agent/core/lock_word.h"
 #include "agent/pager/uffd.h"
 #include "lib/context.h"
+#include "lib/lock_table.h"
 #include "tests/unit/lib_nodes.h"
 
 static sigjmp_buf on_bus;
@@ -164,6 +167,37 @@ static void an_agents_death_is_sigbus_and_errors(void **state)
 	assert_true(is_bus(ptr + 50 * PAGE));
 	assert_int_equal(dsm_status_get(ctx, &s), -ENOTCONN);
 	assert_int_equal(dsm_ctx_lock(ctx, 1), -ENOTCONN);
+	dsm_close(ctx);
+}
+
+#define HELD 7u
+
+static void *lock_held(void *ctx)
+{
+	return (void *)(intptr_t)dsm_ctx_lock(ctx, HELD);
+}
+
+/* Under the module it would wait for the next agent, and ask that one. */
+static void who_waits_hears_of_the_agents_death(void **state)
+{
+	pthread_t thread;
+	void *err;
+	dsm_t *ctx;
+
+	(void)state;
+	assert_int_equal(nodes_open((uint16_t)(port + 8), &ctx), 0);
+	if (ctx->pager == CLIENT_PAGER_KMOD) {
+		dsm_close(ctx);
+		skip();
+	}
+	assert_int_equal(dsm_ctx_lock(ctx, HELD), 0);
+	assert_int_equal(pthread_create(&thread, NULL, lock_held, ctx), 0);
+	UNTIL(atomic_load(lock_table_word(ctx->locks, HELD)) & LOCK_WORD_WAIT);
+	kill(nodes_agent_pid(ctx), SIGKILL);
+	pthread_join(thread, &err);
+	assert_int_equal((intptr_t)err, -ENOTCONN);
+	/* Whoever has a session still finds out too, and lives. */
+	assert_int_equal(dsm_ctx_unlock(ctx, HELD + 1), -ENOTCONN);
 	dsm_close(ctx);
 }
 
@@ -386,6 +420,7 @@ int main(void)
 		cmocka_unit_test(a_forked_child_goes_on_with_the_memory),
 		cmocka_unit_test(an_agent_dies_with_its_program),
 		cmocka_unit_test(an_agents_death_is_sigbus_and_errors),
+		cmocka_unit_test(who_waits_hears_of_the_agents_death),
 		cmocka_unit_test(closing_ends_the_agent_and_leaves_no_child),
 		cmocka_unit_test(a_deleted_region_is_sigbus_where_it_is_mapped),
 		cmocka_unit_test(programs_that_start_together_share_one_agent),
