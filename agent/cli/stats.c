@@ -47,6 +47,7 @@ static void stats_print(json_t *doc)
 		{ "messages out", "wire.messages_out" },
 		{ "bad frames", "wire.bad_frames" },
 		{ "messages of an old epoch", "messages.old_epoch" },
+		{ "messages played back", "messages.replayed" },
 		{ "messages out of place", "messages.bad" },
 		{ "view changes", "view_changes" },
 	};

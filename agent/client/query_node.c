@@ -133,7 +133,7 @@ json_t *query_stats(const struct query_source *src)
 	core_info_get(src->core, &info);
 	core_stats_get(src->core, &st);
 	return json_pack("{s:i,s:i,s:s,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I,s:I},s:{s:I,s:I,s:I},"
-			 "s:{s:o,s:o},s:o,s:{s:I,s:I},s:I,s:{s:I,s:I,s:I},s:{s:I,s:I},s:I}",
+			 "s:{s:o,s:o},s:o,s:{s:I,s:I},s:I,s:{s:I,s:I,s:I},s:{s:I,s:I,s:I},s:I}",
 			 "node", (int)info.nid, "port", (int)src->port, "pager", src->pager,
 			 "faults", "read", (json_int_t)st.read_faults, "write",
 			 (json_int_t)st.write_faults, "prefetch", (json_int_t)st.prefetches,
@@ -146,6 +146,7 @@ json_t *query_stats(const struct query_source *src)
 			 "remote", (json_int_t)st.lock_remote, "barriers", (json_int_t)st.barriers,
 			 "values", "in", (json_int_t)st.values_in, "out", (json_int_t)st.values_out,
 			 "refused", (json_int_t)st.values_refused, "messages", "old_epoch",
-			 (json_int_t)st.messages_old, "bad", (json_int_t)st.messages_bad,
-			 "view_changes", (json_int_t)st.view_changes);
+			 (json_int_t)st.messages_old, "replayed", (json_int_t)st.messages_replayed,
+			 "bad", (json_int_t)st.messages_bad, "view_changes",
+			 (json_int_t)st.view_changes);
 }

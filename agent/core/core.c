@@ -473,6 +473,8 @@ static void on_link_msg(struct core *c, const struct core_event *ev)
 		c->stats.messages_bad++;
 		return;
 	}
+	if (link_is_replay(c, l, m))
+		return;
 	from = member_find(c, m->src);
 	if (from && !from->link)
 		member_attach(c, from);

@@ -257,8 +257,9 @@ struct core_stats {
 		lock_remote; /* slow-path grants: token was here / came from elsewhere */
 	uint64_t barriers;
 	uint64_t pages_lost;
-	uint64_t messages_old; /* dropped: older epoch */
-	uint64_t messages_bad; /* dropped: made no sense here */
+	uint64_t messages_old;	    /* dropped: older epoch */
+	uint64_t messages_replayed; /* dropped: an epoch that their sender had left already */
+	uint64_t messages_bad;	    /* dropped: made no sense here */
 	uint64_t view_changes;
 	uint64_t values_out, values_in; /* of topics: sent, and taken */
 	uint64_t values_refused;	/* came, and were older than what is here */

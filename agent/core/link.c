@@ -159,6 +159,7 @@ void link_on_hello(struct core *c, struct link *l, const struct core_msg *m)
 		return;
 	}
 	l->hello = true;
+	l->epoch = 0;
 	l->uid = m->a;
 	l->cluster = m->b;
 	l->nid = m->nid;
@@ -180,6 +181,23 @@ void link_on_hello(struct core *c, struct link *l, const struct core_msg *m)
 	if (peer)
 		member_attach(c, peer);
 	seek_check_links(c);
+}
+
+/* A node's view only grows while it keeps a link, and what it says on one link arrives in order. */
+bool link_is_replay(struct core *c, struct link *l, const struct core_msg *m)
+{
+	if (m->epoch >= l->epoch) {
+		l->epoch = m->epoch;
+		return false;
+	}
+	c->stats.messages_replayed++;
+	if (!l->replays)
+		act_log(c, 2,
+			"a message of epoch %u came over the link to node %u after one of epoch "
+			"%u: replayed, and dropped",
+			m->epoch, l->nid, l->epoch);
+	l->replays = true;
+	return true;
 }
 
 /* --- members --- */

@@ -37,6 +37,8 @@ link_id link_of(const struct core *c, uint16_t nid);
 void link_on_up(struct core *c, const struct core_event *ev);
 void link_on_down(struct core *c, link_id id);
 void link_on_hello(struct core *c, struct link *l, const struct core_msg *m);
+/* Has the message's epoch been left already on this link? Then somebody plays an old one back: it is to be dropped. */
+bool link_is_replay(struct core *c, struct link *l, const struct core_msg *m);
 void link_drop_all(struct core *c);
 bool addr_is_zero(const struct core_addr *a);
 struct member *member_find(const struct core *c, uint16_t nid);

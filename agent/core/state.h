@@ -58,6 +58,8 @@ struct link {
 	uint64_t uid, cluster;
 	uint64_t heard;
 	uint64_t since;
+	uint32_t epoch; /* highest that the other end spoke in */
+	bool replays;	/* it spoke in an older one after that, and the log knows */
 	struct core_addr addr;
 };
 

@@ -56,7 +56,7 @@ struct net {
 	int listen_fd;
 	struct listener *listener; /* NULL: not listening */
 	uv_timer_t *sweep;	   /* ends dials and strangers that take too long */
-	link_id next_accept; /* even */
+	link_id next_accept;	   /* even */
 	unsigned int strangers, dialling;
 	uint64_t complaint_ms; /* since when complaints are counted */
 	unsigned int complaints;

@@ -400,10 +400,24 @@ static void check_progs(unsigned int n)
 	}
 }
 
+/* Nobody plays back what was said, so no honest word may pass for that. */
+static void check_replays(unsigned int i)
+{
+	struct core_stats stats;
+
+	core_stats_get(sim.nodes[i].core, &stats);
+	if (stats.messages_replayed)
+		fail("node %u takes %llu messages for replayed ones", i,
+		     (unsigned long long)stats.messages_replayed);
+}
+
 void check_end(void)
 {
 	check_cluster();
-	for (unsigned int i = 0; i < NODES; i++)
-		if (sim.nodes[i].up)
-			check_progs(i);
+	for (unsigned int i = 0; i < NODES; i++) {
+		if (!sim.nodes[i].up)
+			continue;
+		check_progs(i);
+		check_replays(i);
+	}
 }

@@ -350,6 +350,27 @@ static void a_sleeper_wakes_when_another_node_writes(void **state)
 	assert_int_equal(rig.nodes[1].reply.val[0], 1);
 }
 
+static void an_epoch_that_a_link_has_left_is_a_replay(void **state)
+{
+	struct core_msg m = { .type = MSG_LOCK_REQUEST, .src = 2, .key = 5 };
+	struct core_info info;
+	struct core_stats stats;
+	unsigned int logs;
+
+	(void)state;
+	core_info_get(rig.nodes[0].core, &info);
+	m.epoch = info.epoch;
+	rig_say(1, 0, &m, NULL);
+	logs = rig.nodes[0].logs;
+	m.epoch--;
+	rig_say(1, 0, &m, NULL);
+	rig_say(1, 0, &m, NULL);
+	core_stats_get(rig.nodes[0].core, &stats);
+	assert_int_equal(stats.messages_replayed, 2);
+	assert_int_equal(rig.nodes[0].logs, logs + 1);
+	assert_non_null(strstr(rig.nodes[0].log, "replayed"));
+}
+
 static void the_map_keeps_what_a_plain_table_keeps(void **state)
 {
 	static char values[512];
@@ -408,6 +429,7 @@ int main(void)
 		THREE(a_barrier_counts_nodes_and_not_the_dead),
 		THREE(a_counted_barrier_counts),
 		TWO(a_sleeper_wakes_when_another_node_writes),
+		TWO(an_epoch_that_a_link_has_left_is_a_replay),
 		cmocka_unit_test(the_map_keeps_what_a_plain_table_keeps),
 	};
 
