@@ -120,19 +120,8 @@ static int channel_init(PyObject *self, PyObject *args, PyObject *named)
 
 static PyObject *py_remove(PyObject *type, PyObject *args)
 {
-	PyObject *where, *result;
-	struct segment *s;
-	const char *name;
-
 	(void)type;
-	if (!PyArg_ParseTuple(args, "Os", &where, &name))
-		return NULL;
-	s = segment_of(where);
-	if (!s)
-		return NULL;
-	result = error_or_none(RELEASED(&s->h, dsm_channel_remove(s->seg, name)));
-	Py_DECREF((PyObject *)s);
-	return result;
+	return segment_remove(args, dsm_channel_remove);
 }
 
 static PyObject *seat(const struct dsm_channel_seat_info *s)

@@ -50,11 +50,7 @@ static int connection_init(PyObject *self, PyObject *args, PyObject *named)
 
 	if (!PyArg_ParseTupleAndKeywords(args, named, "O|s", names, &where, &name))
 		return -1;
-	if (r->h.open) {
-		error_raise(-EBUSY, "this connection is open already");
-		return -1;
-	}
-	s = segment_of(where);
+	s = segment_parent(&r->h, &connection_kind, where);
 	if (!s)
 		return -1;
 	err = RELEASED(&s->h, dsm_conn_open(s->seg, name, &conn));
@@ -133,20 +129,11 @@ static int listener_init(PyObject *self, PyObject *args, PyObject *named)
 	if (!PyArg_ParseTupleAndKeywords(args, named, "O|s$II", names, &where, &name, &o.ring_size,
 					 &o.max_conns))
 		return -1;
-	if (l->h.open) {
-		error_raise(-EBUSY, "this listener is open already");
-		return -1;
-	}
-	s = segment_of(where);
+	s = segment_parent(&l->h, &listener_kind, where);
 	if (!s)
 		return -1;
 	err = RELEASED(&s->h, dsm_listener_create(s->seg, name, &o, &l->listener));
-	if (err)
-		error_last(err);
-	else
-		handle_open(&l->h, &s->h, &listener_kind);
-	Py_DECREF((PyObject *)s);
-	return err ? -1 : 0;
+	return segment_child(&l->h, s, &listener_kind, err);
 }
 
 /* One thread at a time waits for @event or a connection. NULL with an exception. */

@@ -58,23 +58,14 @@ static int heap_init(PyObject *self, PyObject *args, PyObject *named)
 					 &guards, &poison, &log, &reserve, &create, &exclusive) ||
 	    strategy_number(strategy, &o.strategy))
 		return -1;
-	if (p->h.open) {
-		error_raise(-EBUSY, "this heap is open already");
-		return -1;
-	}
-	s = segment_of(where);
+	s = segment_parent(&p->h, &heap_kind, where);
 	if (!s)
 		return -1;
 	o.flags = (guards ? DSM_HEAP_GUARDS : 0) | (poison ? DSM_HEAP_POISON : 0) |
 		  (log ? DSM_HEAP_LOG : 0);
 	o.reserve = reserve;
 	err = RELEASED(&s->h, open_or_create(s->seg, &o, create, exclusive, &p->heap));
-	if (err)
-		error_last(err);
-	else
-		handle_open(&p->h, &s->h, &heap_kind);
-	Py_DECREF((PyObject *)s);
-	return err ? -1 : 0;
+	return segment_child(&p->h, s, &heap_kind, err);
 }
 
 /* The offset, or a negative errno: what fails tells by 0 and errno. */

@@ -27,11 +27,7 @@ static int map_init(PyObject *self, PyObject *args, PyObject *named)
 	if (!PyArg_ParseTupleAndKeywords(args, named, "O|s$pKpp", names, &where, &name, &text,
 					 &entries, &create, &exclusive))
 		return -1;
-	if (m->h.open) {
-		error_raise(-EBUSY, "this map is open already");
-		return -1;
-	}
-	s = segment_of(where);
+	s = segment_parent(&m->h, &map_kind, where);
 	if (!s)
 		return -1;
 	o.entries = entries;
@@ -39,29 +35,13 @@ static int map_init(PyObject *self, PyObject *args, PyObject *named)
 	m->text = text;
 	err = create ? RELEASED(&s->h, dsm_map_create(s->seg, name, &o, &m->map))
 		     : RELEASED(&s->h, dsm_map_open(s->seg, name, &m->map));
-	if (err)
-		error_last(err);
-	else
-		handle_open(&m->h, &s->h, &map_kind);
-	Py_DECREF((PyObject *)s);
-	return err ? -1 : 0;
+	return segment_child(&m->h, s, &map_kind, err);
 }
 
 static PyObject *py_remove(PyObject *type, PyObject *args)
 {
-	PyObject *where, *result;
-	struct segment *s;
-	const char *name;
-
 	(void)type;
-	if (!PyArg_ParseTuple(args, "Os", &where, &name))
-		return NULL;
-	s = segment_of(where);
-	if (!s)
-		return NULL;
-	result = error_or_none(RELEASED(&s->h, dsm_map_remove(s->seg, name)));
-	Py_DECREF((PyObject *)s);
-	return result;
+	return segment_remove(args, dsm_map_remove);
 }
 
 static PyObject *py_stat(PyObject *self, PyObject *unused)

@@ -172,6 +172,13 @@ struct segment {
 extern PyTypeObject *segment_type;
 /* A reference to the segment that an argument means: a Segment, or a URI to be opened. */
 struct segment *segment_of(PyObject *argument);
+/* The same for the __init__() of @h, which is not to be open. */
+struct segment *segment_parent(const struct handle *h, const struct handle_kind *kind,
+			       PyObject *argument);
+/* Its end: @h is open in @s unless there is an @err. The reference goes. 0, or -1 with an exception. */
+int segment_child(struct handle *h, struct segment *s, const struct handle_kind *kind, int err);
+/* The function remove(segment, name) of a structure's type. */
+PyObject *segment_remove(PyObject *args, int (*take_away)(dsm_segment_t *seg, const char *name));
 int segment_setup(PyObject *module);
 int directory_setup(PyObject *module); /* directory.c */
 int heap_setup(PyObject *module);      /* heap.c */

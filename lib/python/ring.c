@@ -93,14 +93,10 @@ static int ring_init(PyObject *self, PyObject *args, PyObject *named)
 		PyErr_Format(PyExc_ValueError, "kind must be 'spsc' or 'mpmc', not '%s'", kind);
 		return -1;
 	}
-	if (r->h.open) {
-		error_raise(-EBUSY, "this ring is open already");
-		return -1;
-	}
 	o.kind = *kind == 'm' ? DSM_RING_MPMC : DSM_RING_SPSC;
 	o.capacity = capacity;
 	o.flags |= exclusive ? 0 : DSM_RING_EXISTING;
-	s = segment_of(where);
+	s = segment_parent(&r->h, &ring_kind, where);
 	if (!s)
 		return -1;
 	result = ring_open(r, s, name, &o, create);
@@ -146,19 +142,8 @@ static PyObject *py_validate(PyObject *self, PyObject *unused)
 
 static PyObject *py_remove(PyObject *type, PyObject *args)
 {
-	PyObject *where, *result;
-	struct segment *s;
-	const char *name;
-
 	(void)type;
-	if (!PyArg_ParseTuple(args, "Os", &where, &name))
-		return NULL;
-	s = segment_of(where);
-	if (!s)
-		return NULL;
-	result = error_or_none(RELEASED(&s->h, dsm_ring_remove(s->seg, name)));
-	Py_DECREF((PyObject *)s);
-	return result;
+	return segment_remove(args, dsm_ring_remove);
 }
 
 static PyObject *py_iternext(PyObject *self)

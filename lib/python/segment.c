@@ -98,6 +98,42 @@ struct segment *segment_of(PyObject *argument)
 	return handle_check(&s->h) ? NULL : (struct segment *)Py_NewRef(argument);
 }
 
+struct segment *segment_parent(const struct handle *h, const struct handle_kind *kind,
+			       PyObject *argument)
+{
+	if (h->open) {
+		error_raise(-EBUSY, "this %s is open already", kind->name);
+		return NULL;
+	}
+	return segment_of(argument);
+}
+
+int segment_child(struct handle *h, struct segment *s, const struct handle_kind *kind, int err)
+{
+	if (err)
+		error_last(err);
+	else
+		handle_open(h, &s->h, kind);
+	Py_DECREF((PyObject *)s);
+	return err ? -1 : 0;
+}
+
+PyObject *segment_remove(PyObject *args, int (*take_away)(dsm_segment_t *seg, const char *name))
+{
+	PyObject *where, *result;
+	struct segment *s;
+	const char *name;
+
+	if (!PyArg_ParseTuple(args, "Os", &where, &name))
+		return NULL;
+	s = segment_of(where);
+	if (!s)
+		return NULL;
+	result = error_or_none(RELEASED(&s->h, take_away(s->seg, name)));
+	Py_DECREF((PyObject *)s);
+	return result;
+}
+
 static PyObject *py_grow(PyObject *self, PyObject *size)
 {
 	struct segment *s = (struct segment *)self;
