@@ -54,4 +54,4 @@ test_topic_LIBS := cmocka
 $(B)/test_lib $(B)/test_lib_process $(B)/test_lib_threads $(B)/test_topic: | $(B)/dsmd
 
 TOOLS += uffd_pager
-uffd_pager_SRCS := tests/bench/uffd_pager.c $(UFFD_PAGER_SRCS)
+uffd_pager_SRCS := tests/bench/uffd_pager.c tests/unit/uffd_puppet.c $(UFFD_PAGER_SRCS)

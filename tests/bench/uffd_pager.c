@@ -20,6 +20,7 @@
 #include "agent/pager/uffd.h"
 #include "lib/uffd_setup.h"
 #include "tests/bench/measure.h"
+#include "tests/unit/uffd_puppet.h"
 
 #define REGION 0
 
@@ -85,26 +86,6 @@ static void touch_all(const char *name, const volatile char *map)
 	free(v);
 }
 
-static void send_uffd(int sock, int fd, uint64_t base)
-{
-	char control[CMSG_SPACE(sizeof(int))] = { 0 };
-	struct iovec iov = { &base, sizeof(base) };
-	struct msghdr msg = {
-		.msg_iov = &iov,
-		.msg_iovlen = 1,
-		.msg_control = control,
-		.msg_controllen = sizeof(control),
-	};
-	struct cmsghdr *c = CMSG_FIRSTHDR(&msg);
-
-	c->cmsg_level = SOL_SOCKET;
-	c->cmsg_type = SCM_RIGHTS;
-	c->cmsg_len = CMSG_LEN(sizeof(int));
-	memcpy(CMSG_DATA(c), &fd, sizeof(fd));
-	if (sendmsg(sock, &msg, 0) < 0)
-		die("sendmsg");
-}
-
 /* The program: hands its userfaultfd over, waits for the word, touches every page. */
 static void live(int sock, int memfd, const char *name)
 {
@@ -112,9 +93,9 @@ static void live(int sock, int memfd, const char *name)
 	char *map = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0), word;
 	int fd = dsm_uffd_open();
 
-	if (map == MAP_FAILED || fd < 0 || dsm_uffd_register(fd, map, size))
+	if (map == MAP_FAILED || fd < 0 || dsm_uffd_register(fd, map, size) ||
+	    puppet_hand_over(sock, fd, (uintptr_t)map))
 		die("userfaultfd");
-	send_uffd(sock, fd, (uintptr_t)map);
 	if (read(sock, &word, 1) != 1)
 		_exit(1);
 	if (name)

@@ -31,17 +31,11 @@ static void a_second_program_is_served_without_the_host(void **state)
 	need_two_programs();
 	a = rig_start(1);
 	b = rig_start(2);
-	puppet_tell(&a, PUPPET_READ, 3, 0);
-	rig_expect_fault(3, false);
-	rig_put(3, 1, 300, PAGER_READ);
-	assert_int_equal(rig_answer(&a), 300);
+	rig_read_put(&a, 3, 300, PAGER_READ);
 	assert_int_equal(rig_do(&b, PUPPET_READ, 3, 0), 300);
 	assert_int_equal(rig.nfaults, 0);
 
-	puppet_tell(&b, PUPPET_WRITE, 3, 301);
-	rig_expect_fault(3, true);
-	assert_int_equal(ops->upgrade(rig.pager, REGION, 3, 1), 0);
-	assert_int_equal(rig_answer(&b), 0);
+	rig_write_upgraded(&b, 3, 301);
 	assert_int_equal(rig_do(&a, PUPPET_READ, 3, 0), 301);
 	assert_int_equal(rig_do(&a, PUPPET_WRITE, 3, 302), 0);
 	assert_int_equal(rig_do(&b, PUPPET_READ, 3, 0), 302);
@@ -92,10 +86,7 @@ static void after_a_downgrade_no_program_can_store(void **state)
 	assert_int_equal(ops->upgrade(rig.pager, REGION, 3, 1), 0);
 	assert_int_equal(rig_answer(&a), 0);
 	assert_int_equal(rig_answer(&b), 0);
-	puppet_tell(&b, PUPPET_WRITE, 4, 8);
-	rig_expect_fault(4, true);
-	assert_int_equal(ops->upgrade(rig.pager, REGION, 4, 1), 0);
-	assert_int_equal(rig_answer(&b), 0);
+	rig_write_upgraded(&b, 4, 8);
 	puppet_stop(&a);
 	puppet_stop(&b);
 }
@@ -148,10 +139,7 @@ static void a_killed_program_leaves_the_others_alone(void **state)
 	assert_int_equal(rig_do(&b, PUPPET_READ, 4, 0), 400);
 	ops->detach(rig.pager, 1);
 	assert_int_equal(rig.nwatched, 1);
-	puppet_tell(&b, PUPPET_WRITE, 4, 1);
-	rig_expect_fault(4, true);
-	assert_int_equal(ops->upgrade(rig.pager, REGION, 4, 1), 0);
-	assert_int_equal(rig_answer(&b), 0);
+	rig_write_upgraded(&b, 4, 1);
 	puppet_stop(&b);
 }
 

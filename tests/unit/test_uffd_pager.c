@@ -22,10 +22,7 @@ static void a_read_miss_is_reported_and_gets_the_installed_bytes(void **state)
 	struct puppet a = rig_start(1);
 
 	(void)state;
-	puppet_tell(&a, PUPPET_READ, 7, 0);
-	rig_expect_fault(7, false);
-	rig_put(7, 1, 700, PAGER_READ);
-	assert_int_equal(rig_answer(&a), 700);
+	rig_read_put(&a, 7, 700, PAGER_READ);
 	puppet_stop(&a);
 }
 
@@ -81,10 +78,7 @@ static void dropped_pages_fault_again(void **state)
 	rig_put(10, 3, 100, PAGER_READ);
 	assert_int_equal(rig_do(&a, PUPPET_READ, 11, 0), 101);
 	assert_int_equal(ops->drop(rig.pager, REGION, 10, 3), 0);
-	puppet_tell(&a, PUPPET_READ, 11, 0);
-	rig_expect_fault(11, false);
-	rig_put(11, 1, 5, PAGER_READ);
-	assert_int_equal(rig_answer(&a), 5);
+	rig_read_put(&a, 11, 5, PAGER_READ);
 	puppet_stop(&a);
 }
 
@@ -113,10 +107,7 @@ static void pages_installed_before_any_program_came_are_there(void **state)
 	assert_int_equal(rig_do(&a, PUPPET_READ, 21, 0), 201);
 	assert_int_equal(rig_do(&a, PUPPET_WRITE, 22, 7), 0);
 	assert_int_equal(rig.nfaults, 0);
-	puppet_tell(&a, PUPPET_WRITE, 20, 9);
-	rig_expect_fault(20, true);
-	assert_int_equal(ops->upgrade(rig.pager, REGION, 20, 1), 0);
-	assert_int_equal(rig_answer(&a), 0);
+	rig_write_upgraded(&a, 20, 9);
 	assert_int_equal(rig_got(20), 9);
 	puppet_stop(&a);
 }
@@ -131,10 +122,7 @@ static void a_run_with_present_pages_is_replaced_whole(void **state)
 	rig_put(30, 5, 500, PAGER_READ);
 	for (uint64_t i = 0; i < 5; i++)
 		assert_int_equal(rig_do(&a, PUPPET_READ, 30 + i, 0), 500 + i);
-	puppet_tell(&a, PUPPET_WRITE, 31, 1);
-	rig_expect_fault(31, true);
-	assert_int_equal(ops->upgrade(rig.pager, REGION, 31, 1), 0);
-	assert_int_equal(rig_answer(&a), 0);
+	rig_write_upgraded(&a, 31, 1);
 	puppet_stop(&a);
 }
 
@@ -149,10 +137,7 @@ static void a_page_the_program_discards_is_not_lost(void **state)
 	assert_int_equal(rig_do(&a, PUPPET_READ, 3, 0), 300);
 	assert_int_equal(rig.nfaults, 0);
 	assert_int_equal(rig_do(&a, PUPPET_DISCARD, 3, 0), 0);
-	puppet_tell(&a, PUPPET_WRITE, 3, 4);
-	rig_expect_fault(3, true);
-	assert_int_equal(ops->upgrade(rig.pager, REGION, 3, 1), 0);
-	assert_int_equal(rig_answer(&a), 0);
+	rig_write_upgraded(&a, 3, 4);
 	assert_int_equal(rig_got(3), 4);
 	puppet_stop(&a);
 }
@@ -182,10 +167,7 @@ static void pages_a_program_made_up_are_void(void **state)
 	assert_int_equal(pwrite(ops->region_fd(rig.pager, REGION), &made_up, sizeof(made_up),
 				4 * PAGER_PAGE_SIZE),
 			 sizeof(made_up));
-	puppet_tell(&a, PUPPET_READ, 4, 0);
-	rig_expect_fault(4, false);
-	rig_put(4, 1, 400, PAGER_READ);
-	assert_int_equal(rig_answer(&a), 400);
+	rig_read_put(&a, 4, 400, PAGER_READ);
 	puppet_stop(&a);
 }
 
@@ -198,10 +180,7 @@ static void old_kernels_make_a_page_anew_to_protect_it(void **state)
 	rig_put(3, 1, 300, PAGER_READ);
 	assert_int_equal(rig_do(&a, PUPPET_DISCARD, 3, 0), 0);
 	assert_int_equal(rig_do(&a, PUPPET_READ, 3, 0), 300);
-	puppet_tell(&a, PUPPET_WRITE, 3, 4);
-	rig_expect_fault(3, true);
-	assert_int_equal(ops->upgrade(rig.pager, REGION, 3, 1), 0);
-	assert_int_equal(rig_answer(&a), 0);
+	rig_write_upgraded(&a, 3, 4);
 	assert_int_equal(rig_got(3), 4);
 	puppet_stop(&a);
 }

@@ -102,7 +102,7 @@ static uint64_t obey(struct order *o)
 	}
 }
 
-static int send_uffd(int sock, int fd, uint64_t base)
+int puppet_hand_over(int sock, int fd, uint64_t base)
 {
 	char control[CMSG_SPACE(sizeof(int))] = { 0 };
 	struct iovec iov = { &base, sizeof(base) };
@@ -147,7 +147,7 @@ static void live(int sock, int memfd, uint64_t pages)
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
 	map = mmap(NULL, pages * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, memfd, 0);
 	if (map == MAP_FAILED || fd < 0 || dsm_uffd_register(fd, map, pages * PAGE) ||
-	    send_uffd(sock, fd, (uintptr_t)map))
+	    puppet_hand_over(sock, fd, (uintptr_t)map))
 		_exit(1);
 	while (read(sock, &o, sizeof(o)) == sizeof(o)) {
 		ret = obey(&o);

@@ -36,4 +36,7 @@ uint64_t puppet_answer(struct puppet *p);
 void puppet_kill(struct puppet *p);
 void puppet_stop(struct puppet *p);
 
+/* In a child: sends the userfaultfd @fd, and where it has mapped the region. 0 or -1. */
+int puppet_hand_over(int sock, int fd, uint64_t base);
+
 #endif

@@ -165,3 +165,19 @@ int rig_teardown(void **state)
 	rig.pager = NULL;
 	return rig.nwatched;
 }
+
+void rig_read_put(struct puppet *p, uint64_t page, uint64_t value, enum pager_prot prot)
+{
+	puppet_tell(p, PUPPET_READ, page, 0);
+	rig_expect_fault(page, false);
+	rig_put(page, 1, value, prot);
+	assert_int_equal(rig_answer(p), value);
+}
+
+void rig_write_upgraded(struct puppet *p, uint64_t page, uint64_t value)
+{
+	puppet_tell(p, PUPPET_WRITE, page, value);
+	rig_expect_fault(page, true);
+	assert_int_equal(ops->upgrade(rig.pager, REGION, page, 1), 0);
+	assert_int_equal(rig_answer(p), 0);
+}

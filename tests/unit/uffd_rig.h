@@ -47,6 +47,10 @@ uint64_t rig_do(struct puppet *p, enum puppet_op op, uint64_t page, uint64_t val
 void rig_expect_fault(uint64_t page, bool write);
 /* Installs pages whose first words are @value, @value + 1, ... */
 void rig_put(uint64_t page, uint32_t count, uint64_t value, enum pager_prot prot);
+/* A read that faults, and is answered by a page put there. */
+void rig_read_put(struct puppet *p, uint64_t page, uint64_t value, enum pager_prot prot);
+/* A write to a page that may be read; it faults, and goes on when the page is upgraded. */
+void rig_write_upgraded(struct puppet *p, uint64_t page, uint64_t value);
 /* The first word of a page that is present. */
 uint64_t rig_got(uint64_t page);
 
