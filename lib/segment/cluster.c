@@ -280,6 +280,7 @@ int cluster_make(struct seg_private *p, const char *name, const struct dsm_segme
 	uint64_t grains = o->max_size / SEG_GRAIN;
 	char region[CLIENT_NAME_MAX];
 	int err = region_of_name(p, name, region);
+	bool made;
 
 	if (!err)
 		err = get_ctx(p, o->ctx);
@@ -290,6 +291,7 @@ int cluster_make(struct seg_private *p, const char *name, const struct dsm_segme
 	else
 		err = dsm_region_create(p->ctx, region, seg_data_at(grains) + grains * SEG_GRAIN,
 					&p->region);
+	made = !err && strcmp(region, "default");
 	/* A region without a segment in it, or with half of one, may be made one. */
 	if (err == -EEXIST)
 		err = dsm_region_open(p->ctx, region, &p->region);
@@ -305,6 +307,9 @@ int cluster_make(struct seg_private *p, const char *name, const struct dsm_segme
 			err = seg_error(-EEXIST, "%s: exists", p->uri);
 		else if (err == -ENOENT)
 			err = lay_out(p, o);
+		/* With what memory it got. */
+		if (err && made)
+			(void)dsm_region_delete(p->ctx, region);
 		release(&p->seg, SEG_MAKER_SLOT);
 	}
 	if (err)

@@ -17,6 +17,7 @@
 
 dsm_t *node[2];
 uint16_t port;
+uint32_t nodes_chunks = 4096;
 static char rundir[] = "/tmp/dsm-test-XXXXXX";
 
 uint64_t test_now_ms(void)
@@ -53,7 +54,7 @@ pid_t nodes_agent_pid(const dsm_t *ctx)
 
 int nodes_open(uint16_t at, dsm_t **ret)
 {
-	struct dsm_options o = { .port = at, .flags = DSM_OPEN_ANYWHERE, .chunks = 4096 };
+	struct dsm_options o = { .port = at, .flags = DSM_OPEN_ANYWHERE, .chunks = nodes_chunks };
 
 	return dsm_open(&o, ret);
 }

@@ -18,6 +18,8 @@
 /* The nodes, at ports port and port + 1; the ports after them are free to use. */
 extern dsm_t *node[2];
 extern uint16_t port;
+/* What each node that is started donates. */
+extern uint32_t nodes_chunks;
 
 /* For cmocka: start and stop them. */
 int nodes_setup(void **state);
