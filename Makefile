@@ -77,9 +77,10 @@ $(foreach p,$(PROGS) $(TOOLS) $(UNIT),$(eval $(call program,$(p))))
 -include $(sort $(foreach p,$(PROGS) $(TOOLS) $(UNIT),$($(p)_SRCS:%.c=$(B)/%.d)))
 $(UNIT:%=$(B)/%): | build/.deps-test
 
-.PHONY: all programs units help deps clean
-all: programs
+.PHONY: all programs examples units tools help deps clean
+all: programs examples
 programs: $(PROGS:%=$(B)/%) $(LIBRARIES)
+examples: $(EXAMPLES:%=$(B)/%)
 units: $(UNIT:%=$(B)/%)
 tools: $(TOOLS:%=$(B)/%)
 

@@ -40,7 +40,7 @@ $(B)/dsmd.service: docs/dsmd.service Makefile
 # Both hold the prefix of this very call.
 .PHONY: $(B)/dsm.pc $(B)/dsmd.service
 
-install: all $(B)/dsm.pc $(B)/dsmd.service
+install: programs $(B)/dsm.pc $(B)/dsmd.service
 	@printf '%s\n' "$$INSTALLED" | while read -r to mode from; do \
 		[ -n "$$to" ] || continue; \
 		$(INSTALL) -D -m "$$mode" "$$from" "$(DESTDIR)$$to" || exit 1; \

@@ -6,20 +6,20 @@
 help:
 	@sed -n 's/^#: //p' $(lastword $(MAKEFILE_LIST))
 
-#: make              programs and library into build/release/
+#: make              programs, library and examples into build/release/
 #: make debug        the same without optimisation, into build/debug/
 #: make VARIANT=asan the same under ASan and UBSan (tsan: ThreadSanitizer)
 #: make modules      dsm.ko for this kernel (KDIR=... for another)
 #: make install      PREFIX=/usr/local DESTDIR=; also uninstall, modules_install
 #: make demo         two VMs, the module, heat over one memory; PAGER=uffd: without VMs
 #: make test         every suite; last line "N passed, N failed"
-#: make test SUITES="unit cluster-2"   only these
+#: make test SUITES="unit cluster"   only these (scripts/suites.list has all)
 #: make selftests    the module's tests in a VM with Linux 6.1
 #: make test-kernels the same on 6.1, 6.12 and the newest kernel
 #: make test-mutants each deliberate break is found by some suite
 #: make sim          100,000 schedules of the protocol core
-#: make bench        the speed table, and build/bench.json
-#: make lint         checkpatch, sparse, clang-tidy, shellcheck and others
+#: make bench        the speed table, and build/bench.json; FIGURES="map_get ..." only these
+#: make lint         checkpatch, sparse, clang-tidy, shellcheck and others; LINTS="tidy ..." only these
 #: make docs         the API reference (Doxygen) into build/docs/html
 #: make deps         install every Debian package that any of these needs
 #: make clean        remove build/

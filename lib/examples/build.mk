@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-TOOLS += heat hello counter pingpong producer consumer basket
+EXAMPLES := heat hello counter pingpong producer consumer basket letters
+TOOLS += $(EXAMPLES)
 
 heat_SRCS := lib/examples/heat.c lib/examples/heat_kernel.c lib/examples/heat_team.c
 heat_DEPS := $(B)/libdsm.a
@@ -15,6 +16,8 @@ consumer_SRCS := lib/examples/consumer.c
 consumer_DEPS := $(B)/libdsm.a
 basket_SRCS := lib/examples/basket.c
 basket_DEPS := $(B)/libdsm.a
+letters_SRCS := lib/examples/letters.c
+letters_DEPS := $(B)/libdsm.a
 
 # The arithmetic as fast as the compiler can, for the sequential run too.
 # Contracted multiply-adds would round differently on different machines.

@@ -37,8 +37,8 @@ typedef enum AllocStrategy {
  * will ever have. @name is that of a segment in shared memory, or a segment's URI ("dsm:REGION").
  * The heap stays when its processes end, until shm_heap_unlink().
  *
- * False: this process has a heap open already; @name cannot be a segment's; no memory; what is there is
- * no segment with a heap, or its heap has another strategy. When it is there already @size does not matter.
+ * False: this process has a heap open already; @name cannot be a segment's; @size is 0; no memory; what is
+ * there is no segment with a heap, or its heap has another strategy. When it is there already any other @size will do.
  */
 bool shm_heap_init(const char *name, size_t size, AllocStrategy strategy);
 

@@ -12,7 +12,17 @@ print(int(max((p for p in places if p["kind"] == "free"), key=lambda p: p["size"
 	printf '\377' | dd of="/dev/shm/dsm.${1#shm:}" bs=1 seek="$at" conv=notrunc status=none
 }
 
+# <shm_heap.h>, as an example uses it.
+letters_arrive() {
+	local strategy
+	for strategy in first best worst classes; do
+		check "letters arrive, $strategy" grep -qx "2000 letters, 2001000 bytes" \
+			<("$B/letters" "letters-$$" 2000 $strategy)
+	done
+}
+
 heaps_are_shown() {
+	letters_arrive
 	local name="cli-$$" svg=$dir/heap.svg
 	local uri=shm:$name
 	check "a segment that is not there is not found" gives 4 "$uri" segment show "$uri"
