@@ -12,7 +12,7 @@ test_conn_DEPS := $(B)/libdsm.a
 test_ring_kill_SRCS := tests/unit/test_ring_kill.c $(RING_RIG) $(LIBDSM_SRCS)
 test_ring_kill_LIBS := cmocka
 # It looks into the layout.
-test_ring_damage_SRCS := tests/unit/test_ring_damage.c $(RING_RIG) $(LIBDSM_SRCS)
+test_ring_damage_SRCS := tests/unit/test_ring_damage.c tests/unit/ring_use.c $(RING_RIG) $(LIBDSM_SRCS)
 test_ring_damage_LIBS := cmocka
 test_map_serve_SRCS := tests/unit/test_map_serve.c $(RING_RIG)
 test_map_serve_LIBS := cmocka

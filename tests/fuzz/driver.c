@@ -13,6 +13,8 @@
 
 #include "tests/fuzz/fuzz.h"
 
+#define INPUT_SECONDS 30 /* an input that takes longer does not end */
+
 static uint64_t rng;
 
 static uint32_t draw(uint32_t below)
@@ -124,6 +126,7 @@ int main(int argc, char **argv)
 		seed = strtoul(argv[2], NULL, 10);
 	rng = seed;
 	signal(SIGABRT, died);
+	signal(SIGALRM, died);
 	while (fuzz_seed(seeds, data))
 		seeds++;
 	if (!seeds)
@@ -135,6 +138,7 @@ int main(int argc, char **argv)
 		/* The seeds themselves come first, unbent. */
 		for (unsigned int bends = run < seeds ? 0 : 1 + draw(6); bends; bends--)
 			size = mutate(data, size);
+		alarm(INPUT_SECONDS);
 		LLVMFuzzerTestOneInput(data, size);
 	}
 	printf("%u inputs from seed %lu\n1 passed, 0 failed\n", runs, seed);

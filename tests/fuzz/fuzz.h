@@ -9,8 +9,15 @@
 
 #include <stddef.h>
 #include <stdint.h>
+#include <stdlib.h>
 
 #define FUZZ_INPUT_MAX 8192
+
+#define MUST(condition)                                                                            \
+	do {                                                                                       \
+		if (!(condition))                                                                  \
+			abort();                                                                   \
+	} while (0)
 
 /* One input; returns 0. A defect ends the program: an assertion or a sanitizer's report. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

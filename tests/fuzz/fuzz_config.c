@@ -23,12 +23,6 @@ static const char *const lines[] = {
 	"log-level\nwarn",	"log-syslog\noff",
 };
 
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
-
 static void check_bounds(const struct config *cfg)
 {
 	MUST(cfg->port && cfg->discovery_port);

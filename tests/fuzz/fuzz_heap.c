@@ -28,12 +28,6 @@ struct patch {
 	uint64_t value;
 };
 
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
-
 /* The good one, as it is when its users are killed: all but a hole between slots and grains. */
 static struct {
 	uint64_t size, at[AREAS], block[BLOCKS], word;

@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
  * Maps in memory that somebody else has written: whatever is there, opening and using it gives
- * results or errors. An input is a list of stores: where (2 bytes of which of the map's memories,
- * 4 bytes of offset), and 8 bytes to store.
+ * results or errors.
  */
 #include <poll.h>
 #include <stdio.h>
@@ -11,19 +10,11 @@
 #include <unistd.h>
 
 #include "lib/map/table.h"
-#include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/stores.h"
 
 const unsigned int fuzz_runs = 3000;
 
-#define STORE_BYTES 14u
-#define STORES_MAX  32u
-#define ENTRIES	    60
-
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
+#define ENTRIES 60
 
 static size_t key_of(int i, char key[16])
 {
@@ -45,14 +36,14 @@ static dsm_map_t *map_make(dsm_segment_t *seg, bool grow)
 	return m;
 }
 
-/* Where store @i goes. Not to locks: those are the segment's, and waited for. */
-static uint8_t *place(dsm_map_t *m, uint32_t which, uint32_t off, size_t *ret_size)
+/* Not to locks: those are the segment's, and waited for. The lowest bit of @which is not the place's. */
+static uint8_t *place(void *map, uint32_t which, uint32_t off)
 {
+	dsm_map_t *m = map;
 	uint64_t table = atomic_load(&m->header->table);
 	struct map_found f;
 
-	*ret_size = 8;
-	switch (which % 6) {
+	switch (which / 2 % 6) {
 	case 0: /* the header */
 		return (uint8_t *)m->header + off % 64 / 4 * 4;
 	case 1: /* a stripe, behind its lock */
@@ -112,12 +103,9 @@ static void use(dsm_segment_t *seg)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	struct dsm_segment_options o = { .size = 1u << 20, .max_size = 4u << 20 };
-	struct {
-		uint8_t *at;
-		uint64_t value;
-	} stores[STORES_MAX];
+	struct store stores[STORES_MAX];
 	dsm_segment_t *seg;
-	unsigned int n = 0;
+	unsigned int n;
 	char uri[64];
 	dsm_map_t *m;
 
@@ -126,43 +114,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	MUST(!dsm_segment_create(uri, &o, &seg));
 	MUST(!dsm_segment_unlink(uri, NULL));
 	m = map_make(seg, size && data[0] & 1);
-	for (; size >= STORE_BYTES && n < STORES_MAX; data += STORE_BYTES, size -= STORE_BYTES) {
-		uint16_t which;
-		uint32_t off;
-		size_t bytes;
-
-		memcpy(&which, data, 2);
-		memcpy(&off, data + 2, 4);
-		memcpy(&stores[n].value, data + 6, 8);
-		stores[n].at = place(m, which / 2, off, &bytes);
-		n += stores[n].at != NULL;
-	}
+	n = stores_find(data, size, place, m, stores);
 	dsm_map_close(m);
-	for (unsigned int i = 0; i < n; i++)
-		memcpy(stores[i].at, &stores[i].value, 8);
+	stores_do(stores, n);
 	use(seg);
 	dsm_segment_close(seg);
 	return 0;
 }
 
-/* One store in each kind of place, of a value that says something there. */
 size_t fuzz_seed(unsigned int i, uint8_t ret[FUZZ_INPUT_MAX])
 {
-	static const uint64_t values[] = { 0,	       1,	   64,	    0x10000, 0x7fffffffffff,
-					   UINT64_MAX, 1ull << 63, 0x880009 };
-	uint16_t which;
-	uint32_t off = i * 2654435761u;
-	uint64_t value;
+	static const uint64_t values[STORES_VALUES] = {
+		0, 1, 64, 0x10000, 0x7fffffffffff, UINT64_MAX, 1ull << 63, 0x880009
+	};
 
-	if (i >= 96)
-		return 0;
-	for (unsigned int k = 0; k <= i % 3; k++) {
-		which = (uint16_t)((i + k) % 12);
-		value = values[(i / 12 + k) % 8];
-		off += k * 40503;
-		memcpy(ret + k * STORE_BYTES, &which, 2);
-		memcpy(ret + k * STORE_BYTES + 2, &off, 4);
-		memcpy(ret + k * STORE_BYTES + 6, &value, 8);
-	}
-	return (i % 3 + 1) * STORE_BYTES;
+	return stores_seed(i, 12, values, ret);
 }

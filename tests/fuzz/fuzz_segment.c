@@ -35,12 +35,6 @@ static const struct {
 	[GRAINS] = { SEG_GRAINS_AT, 32 * sizeof(struct seg_grain) },
 };
 
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
-
 static const char *uri(void)
 {
 	static char text[64];

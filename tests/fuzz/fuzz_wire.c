@@ -13,12 +13,6 @@
 
 const unsigned int fuzz_runs = 1000000;
 
-#define MUST(condition)                                                                            \
-	do {                                                                                       \
-		if (!(condition))                                                                  \
-			abort();                                                                   \
-	} while (0)
-
 /* What the rest of the agent relies on once a frame has passed. */
 static void check_promises(const struct wire_header *h, const struct core_msg *m)
 {

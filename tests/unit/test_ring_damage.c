@@ -15,6 +15,7 @@
 #include "lib/ring/place.h"
 #include "tests/unit/lib_nodes.h"
 #include "tests/unit/ring_rig.h"
+#include "tests/unit/ring_use.h"
 
 #define ROUNDS 400
 
@@ -58,33 +59,6 @@ static void scribble(uint8_t *at, size_t size, uint64_t *x, int words)
 	}
 }
 
-/* Everything an end can do; results do not matter. */
-static void use(dsm_ring_t *out, dsm_ring_t *in)
-{
-	static uint8_t buf[4096];
-	struct iovec v[3] = { { buf, 10 }, { buf, 300 }, { buf, 0 } };
-	struct dsm_ring_message m[8];
-	struct dsm_ring_stat s;
-	void *p;
-	int n;
-
-	for (int i = 0; i < 20; i++) {
-		(void)dsm_ring_send(out, buf, (size_t)i * 20, 0);
-		if (dsm_ring_reserve(out, 100, 0, &p) == 0)
-			(void)dsm_ring_commit(out, p, 50);
-		(void)dsm_ring_send_many(out, v, 3, 0);
-		(void)dsm_ring_recv(in, buf, sizeof(buf), 0);
-		(void)dsm_ring_recv(in, buf, 8, i & 1 ? 100 : 0);
-		n = dsm_ring_peek_many(in, m, 8, 0);
-		for (int k = 0; k < n; k++)
-			memcpy(buf, m[k].data, m[k].size < 64 ? m[k].size : 64);
-		if (n > 0)
-			(void)dsm_ring_release_many(in, m, (unsigned int)n);
-		(void)dsm_ring_validate(in);
-		(void)dsm_ring_stat(in, &s);
-	}
-}
-
 static void random_bytes_do_no_harm(void **state)
 {
 	uint64_t x = 12345;
@@ -98,7 +72,7 @@ static void random_bytes_do_no_harm(void **state)
 		struct ring_producer *producer = (void *)(root + line);
 		struct ring_consumer *consumer = (void *)(root + 2 * line);
 
-		use(p.out, p.in);
+		ring_use(p.out, p.in);
 		/* Positions, then records; locks stay as they are: they are the segment's own. */
 		if (round % 3 != 1) {
 			scribble((uint8_t *)&producer->tail, 8, &x, 1);
@@ -106,13 +80,13 @@ static void random_bytes_do_no_harm(void **state)
 		}
 		if (round % 3 != 0)
 			scribble(root + 4 * line, 2048, &x, 40);
-		use(p.out, p.in);
+		ring_use(p.out, p.in);
 		dsm_ring_close(p.out);
 		dsm_ring_close(p.in);
 		/* Whoever comes next. */
 		if (dsm_ring_open(seg[0], "bytes", DSM_RING_PRODUCER | DSM_RING_CONSUMER, &p.out) ==
 		    0) {
-			use(p.out, p.out);
+			ring_use(p.out, p.out);
 			dsm_ring_close(p.out);
 		}
 		assert_int_equal(dsm_ring_remove(seg[0], "bytes"), 0);
