@@ -136,17 +136,20 @@ source "$here/cli_heap.sh"
 source "$here/cli_map.sh"
 # shellcheck source=tests/cluster/cli_channel.sh
 source "$here/cli_channel.sh"
+# shellcheck source=tests/cluster/cli_cluster.sh
+source "$here/cli_cluster.sh"
 # shellcheck source=tests/cluster/cli_words.sh
 source "$here/cli_words.sh"
 
 words_are_checked
 documents_are_complete
 heaps_are_shown
-maps_work
+maps_work "shm:cli-test-$$"
 channels_work
 nobody_answers
 strange_agents_are_survived
 agents_answer
+structures_are_the_clusters
 completion_completes
 agents_go
 programs_run

@@ -21,15 +21,10 @@ letters_arrive() {
 	done
 }
 
-heaps_are_shown() {
-	letters_arrive
-	local name="cli-$$" svg=$dir/heap.svg
-	local uri=shm:$name
-	check "a segment that is not there is not found" gives 4 "$uri" segment show "$uri"
-	check "its heap is not found" gives 4 "$uri" heap stat "$uri"
-	check "what is no segment is wrong usage" gives 2 "'x' is no segment" heap dump x
-	check "a segment of the cluster needs an agent" gives 3 "no agent" -p 9 segment show dsm:x
-	check "a heap is made" "$B/heap_sample" "$name"
+# heap_is_shown URI: what heap_sample has made.
+heap_is_shown() {
+	local uri=$1 svg=$dir/heap.svg
+	check "a heap is made" "$B/heap_sample" "$uri"
 	check "its segment is listed" table "$uri " segment list
 	check "and in JSON" json "any(s['uri'] == '$uri' and s['roots'] for s in d['segments'])" segment list
 	check "the segment is shown" table "heap" segment show "$uri"
@@ -48,10 +43,24 @@ heaps_are_shown() {
 	check "which is one" python3 -c 'import sys, xml.dom.minidom; xml.dom.minidom.parse(sys.argv[1])' "$svg"
 	check "columns are checked" gives 2 "--columns 3" heap map "$uri" --columns 3
 	check "a file that cannot be written is named" gives 1 "/no/such" heap map "$uri" --svg /no/such/file
+}
+
+segment_goes() {
+	check "the segment is unlinked" "$dsm" segment unlink "$1"
+	check "once" gives 4 "$1" segment unlink "$1"
+}
+
+heaps_are_shown() {
+	local uri=shm:cli-$$
+	letters_arrive
+	check "a segment that is not there is not found" gives 4 "$uri" segment show "$uri"
+	check "its heap is not found" gives 4 "$uri" heap stat "$uri"
+	check "what is no segment is wrong usage" gives 2 "'x' is no segment" heap dump x
+	check "a segment of the cluster needs an agent" gives 3 "no agent" -p 9 segment show dsm:x
+	heap_is_shown "$uri"
 	damaged "$uri"
 	ask heap validate "$uri"
 	check "damage has a status of its own" [ "$code" = 5 ]
 	check "and is named" grep -q 'header: overwritten' <<<"$out"
-	check "the segment is unlinked" "$dsm" segment unlink "$uri"
-	check "once" gives 4 "$uri" segment unlink "$uri"
+	segment_goes "$uri"
 }

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
 # shellcheck shell=bash
-# Part of cli.sh: maps in a segment of this host, without an agent.
+# Part of cli.sh: maps in a segment, of this host without an agent, or of the cluster.
 
 # says EXPECTED WORD...: dsm ends well and prints exactly that.
 says() {
@@ -21,10 +21,11 @@ watch_tells() {
 		grep -qE '^(added w:key value|deleted w:key)$' "$dir/watch"
 }
 
+# maps_work SEGMENT, which is not there yet.
 maps_work() {
-	local uri=shm:cli-test-$$/m file=$dir/map.json
+	local uri=$1/m file=$dir/map.json
 
-	check "map get of no segment is not found" gives 4 "no such segment" map get "$uri" a
+	check "map get of no segment is not found" gives 4 "no such" map get "$uri" a
 	check "a map's segment has a kind" gives 2 "is no segment" map get nothing a
 	check "map set makes segment and map" says "" map set "$uri" a one
 	check "map get prints the value" says one map get "$uri" a
