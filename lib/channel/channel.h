@@ -19,8 +19,8 @@
 #include <dsm/channel.h>
 
 #include "lib/channel/slots.h"
-#include "lib/channel/spin.h"
 #include "lib/segment/segment.h"
+#include "lib/segment/spin.h"
 
 #define CHANNEL_MAGIC	0x31306c6e68634453ull /* "SDchnl01" */
 #define CHANNEL_VERSION 1u
@@ -116,7 +116,7 @@ struct dsm_channel {
 	uint32_t size;
 	/* What a read needs. */
 	_Alignas(64) _Atomic uint32_t read_lock;
-	struct channel_spin spin;
+	struct seg_spin spin;
 	struct slots in;
 	struct channel_count *count; /* the seat's, or own_count */
 	struct channel_count own_count;

@@ -114,7 +114,7 @@ static int open_channel(struct dsm_channel *ch, dsm_channel_t **ret)
 	if (err)
 		return err;
 	ch->size = ch->place.header->size;
-	channel_spin_begin(&ch->spin);
+	seg_spin_begin(&ch->spin);
 	ch->info_ns = seg_now_ns();
 	err = keeper_do(join, ch);
 	if (err) {

@@ -167,21 +167,16 @@ int dsm_channel_read_newer(dsm_channel_t *ch, void *buffer, size_t room, uint64_
 	return n == -ENODATA || n == -EAGAIN ? nothing(ch, -EAGAIN) : n;
 }
 
-/* Looks a few times before sleeping, as often as that was of use lately. */
-static bool spin(struct dsm_channel *ch, const struct slots *in, uint64_t than)
-{
-	uint32_t turns = channel_spin_turns(&ch->spin);
+struct value_wait {
+	const struct slots *in;
+	uint64_t than;
+};
 
-	for (uint32_t i = 0; i < turns; i++) {
-		if (slots_newest(in) > than) {
-			channel_spin_paid(&ch->spin, i);
-			return true;
-		}
-		__builtin_ia32_pause();
-	}
-	if (turns)
-		channel_spin_failed(&ch->spin, turns);
-	return false;
+static bool newer_ready(const void *arg)
+{
+	const struct value_wait *w = arg;
+
+	return slots_newest(w->in) > w->than;
 }
 
 /* What the reader sleeps on may change when the segment was made anew. */
@@ -220,7 +215,7 @@ static int await(struct dsm_channel *ch, uint64_t than, uint64_t deadline)
 		err = nothing(ch, 0);
 		if (err)
 			return err;
-		if (!spun && spin(ch, &in, than))
+		if (!spun && seg_spin(&ch->spin, newer_ready, &(struct value_wait){ &in, than }))
 			return 0;
 		spun = true;
 		now = deadline ? seg_now_ns() : 0;

@@ -22,6 +22,7 @@ struct dsm_listener {
 	uint32_t words;		 /* of todo */
 	uint32_t next;		 /* place to go on at, for fairness */
 	struct dsm_conn *last;	 /* told readable; may have more */
+	struct seg_spin spin;
 	uint64_t looked_ns;
 };
 
@@ -131,6 +132,7 @@ static struct dsm_listener *listener_new(const struct place_map *m)
 	l->map = *m;
 	l->serial = atomic_load(&m->seg->serial);
 	l->words = (m->max_conns + 63) / 64;
+	seg_spin_begin(&l->spin);
 	l->conns = calloc(m->max_conns, sizeof(struct dsm_conn *));
 	l->todo = calloc(l->words, sizeof(*l->todo));
 	if (l->conns && l->todo)
@@ -313,11 +315,21 @@ static void look_for_deaths(struct dsm_listener *l)
 	}
 }
 
+static bool bits_ready(const void *arg)
+{
+	const struct dsm_listener *l = arg;
+
+	for (uint32_t i = 0; i < l->words; i++)
+		if (atomic_load(&l->map.ready[i]))
+			return true;
+	return false;
+}
+
 /* 0: look again; -ETIMEDOUT. */
 static int sleep_on_bell(struct dsm_listener *l, uint64_t deadline)
 {
-	uint64_t now = seg_now_ns(), us = LOOK_NS / 1000;
-	uint32_t i = 0;
+	uint64_t now = seg_now_ns(), look = l->looked_ns + LOOK_NS;
+	uint64_t us = look > now ? (look - now) / 1000 + 1 : 1;
 	int err = 0;
 
 	if (now >= deadline)
@@ -326,9 +338,7 @@ static int sleep_on_bell(struct dsm_listener *l, uint64_t deadline)
 		us = (deadline - now + 999) / 1000;
 	/* ORDER: pairs with place_ring(). */
 	atomic_store(&l->map.bell->sleeping, 1);
-	while (i < l->words && !atomic_load(&l->map.ready[i]))
-		i++;
-	if (i == l->words)
+	if (!bits_ready(l))
 		err = seg_wait(l->map.seg, &l->map.bell->sleeping, 1, us);
 	atomic_store(&l->map.bell->sleeping, 0);
 	return err && err != -ETIMEDOUT && err != -EINTR ? err : 0;
@@ -337,6 +347,7 @@ static int sleep_on_bell(struct dsm_listener *l, uint64_t deadline)
 static int wait_for(struct dsm_listener *l, bool only_new, int64_t timeout_us, dsm_conn_t **ret)
 {
 	uint64_t deadline = timeout_us ? ring_deadline(timeout_us) : 0;
+	bool spun = false;
 	int event, err = 0;
 
 	if (l->serial != atomic_load(&l->map.seg->serial))
@@ -348,7 +359,9 @@ static int wait_for(struct dsm_listener *l, bool only_new, int64_t timeout_us, d
 			return event;
 		if (!timeout_us)
 			return seg_error(-EAGAIN, "listener: nothing to do");
-		err = sleep_on_bell(l, deadline);
+		if (spun || !seg_spin(&l->spin, bits_ready, l))
+			err = sleep_on_bell(l, deadline);
+		spun = true;
 	}
 	return err == -ETIMEDOUT ? seg_error(err, "listener: nothing until the time was over")
 				 : err;

@@ -40,8 +40,8 @@ void ring_attach(dsm_ring_t *r, dsm_segment_t *seg, uint64_t off, uint64_t line,
 	r->kind = kind;
 	r->serial = atomic_load(&seg->serial);
 	r->fences = !ring_has_membarrier() || seg->cluster || kind == DSM_RING_MPMC;
-	ring_spin_begin(&r->send.spin);
-	ring_spin_begin(&r->recv.spin);
+	ring_spin_begin(&r->send);
+	ring_spin_begin(&r->recv);
 	r->peer_state = &nobody;
 	r->fd = r->poke_fd = -1;
 	r->send.me = &r->send.me_alone;
@@ -222,7 +222,7 @@ int dsm_ring_open(dsm_segment_t *seg, const char *name, uint32_t flags, dsm_ring
 	uint64_t off;
 	int err;
 
-	if (flags & ~(DSM_RING_PRODUCER | DSM_RING_CONSUMER))
+	if (flags & ~RING_OPEN)
 		return seg_error(-EINVAL, "ring %s: unknown flags %#x", name, flags);
 	err = seg_root_find(seg, name, DSM_ROOT_RING, NULL, &off);
 	return err ? err : ring_open_at(seg, name, off, flags, ret);
@@ -263,11 +263,12 @@ int dsm_ring_create(dsm_segment_t *seg, const char *name, const struct dsm_ring_
 {
 	static const struct dsm_ring_options defaults;
 	const struct dsm_ring_options *o = options ? options : &defaults;
-	uint32_t ends = o->flags & (DSM_RING_PRODUCER | DSM_RING_CONSUMER), index;
+	uint32_t ends = o->flags & RING_OPEN, index;
 	uint64_t off;
 	int err;
 
-	if (o->flags & ~7u || o->kind > DSM_RING_MPMC || o->capacity > RING_MAX)
+	if (o->flags & ~(RING_OPEN | DSM_RING_EXISTING) || o->kind > DSM_RING_MPMC ||
+	    o->capacity > RING_MAX)
 		return seg_error(-EINVAL, "ring %s: capacity, kind or flags", name);
 	err = seg_root_make(seg, name, DSM_ROOT_RING, &index);
 	if (err == -EEXIST && o->flags & DSM_RING_EXISTING)

@@ -20,6 +20,7 @@
 
 #include <dsm/connection.h>
 #include <lib/segment/segment.h>
+#include <lib/segment/spin.h>
 #include <string.h>
 
 #define RING_MAGIC   0x474e4952u /* "RING" */
@@ -27,10 +28,15 @@
 #define RING_MIN     1024u
 #define RING_MAX     (1ull << 30)
 #define RING_DEFAULT 65536u
+#define RING_OPEN    (DSM_RING_PRODUCER | DSM_RING_CONSUMER | DSM_RING_SLEEP)
 #define RING_LENGTH  0x0fffffffu /* of a header: payload bytes */
 
-/* How long a sleeper lies before it looks whether its peers live. */
-#define RING_SLICE_US 40000u
+/*
+ * How long a sleeper lies before it looks whether its peers live: a death is told within 100 ms.
+ * And where there is none to look after: a wake-up is missed only if its sender was killed.
+ */
+#define RING_LOOK_US  50000u
+#define RING_SLICE_US 100000u
 
 enum ring_state {
 	RING_EMPTY = 0,	   /* the header is 0: nothing was written here yet */
@@ -97,24 +103,15 @@ static inline uint64_t ring_bytes(uint64_t line, uint64_t capacity)
 	return RING_LINES * line + capacity;
 }
 
-/* What an end has learned of spinning, see spin.c. MPMC: of all threads, roughly. */
-struct ring_spin {
-	_Atomic uint32_t turns;	   /* for the next wait; 0: sleep at once */
-	_Atomic uint32_t credit;   /* long spins that are still granted */
-	_Atomic uint32_t interval; /* waits between two probes */
-	_Atomic uint32_t probe;	   /* waits until the next probe */
-
-	_Atomic uint32_t hold;	/* waits until staying behind is tried again */
-	_Atomic uint32_t holds; /* what hold begins at */
-};
-
 /* An end as this process has it. */
 struct ring_end {
 	_Atomic uint32_t *owner; /* in the segment; NULL: not ours */
 	_Atomic uint32_t *me; /* what we wrote there; both ends of a connection have it in common */
 	_Atomic uint32_t me_alone;
-	uint64_t thread; /* ring_thread() of the last user */
-	struct ring_spin spin;
+	uint64_t thread;	/* ring_thread() of the last user */
+	struct seg_spin spin;	/* MPMC: of all threads */
+	_Atomic uint32_t hold;	/* waits until staying behind is tried again, see spin.c */
+	_Atomic uint32_t holds; /* what hold begins at */
 };
 
 struct dsm_ring {
@@ -302,8 +299,8 @@ int mpmc_bury(dsm_ring_t *r);
 
 /* ------------------------------------------------------------ spin.c */
 
-void ring_spin_begin(struct ring_spin *s);
-/* Spins until there is a message, or room; false: that took longer than a sleep. */
+void ring_spin_begin(struct ring_end *end);
+/* Waits awake for a message, or room; false: it is time to sleep. */
 bool ring_spin_message(dsm_ring_t *r);
 bool ring_spin_room(dsm_ring_t *r, uint64_t seen);
 

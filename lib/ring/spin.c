@@ -1,13 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * How long a waiter spins before it sleeps, and how far it stays behind.
- *
- * Spinning pays when what is awaited comes sooner than a sleeper wakes. So the time to spin
- * follows what it took lately, and goes to nothing where it is in vain. Two that wait for each
- * other by turns would then never find out that neither need sleep: each sees but the time the
- * other takes to wake. Hence the probes: seldom, and ever more so, a waiter spins for as long
- * as a wake-up takes; if that pays, it does so a few times more, until the other one has probed
- * too.
+ * Waiting awake, see lib/segment/spin.h, and how far a waiter stays behind.
  *
  * Staying behind: a consumer at the heels of its producer has every message's cache line moved
  * to and fro several times. If it lets the producer get ahead by a few messages, both run twice
@@ -16,18 +9,9 @@
  */
 #include "ring.h"
 
-/* In turns, of some 30 ns each. */
-#define SPIN_FIRST 128u
-#define SPIN_LEAST 8u	 /* less is none */
-#define SPIN_MOST  512u	 /* in the long run */
-#define SPIN_PROBE 1500u /* as long as it takes to wake */
 #define SLIP_TURNS 32u
-
-#define CREDIT	       32u /* long spins after a probe that paid */
-#define INTERVAL_FIRST 16u
-#define INTERVAL_MOST  2048u
-#define HOLD_FIRST     16u
-#define HOLD_MOST      1024u
+#define HOLD_FIRST 16u
+#define HOLD_MOST  1024u
 
 static inline uint32_t get(const _Atomic uint32_t *v)
 {
@@ -38,71 +22,17 @@ static inline void set(_Atomic uint32_t *v, uint32_t value)
 	atomic_store_explicit(v, value, memory_order_relaxed);
 }
 
-static inline void relax(void)
+void ring_spin_begin(struct ring_end *end)
 {
-#if defined(__x86_64__) || defined(__i386__)
-	__builtin_ia32_pause();
-#elif defined(__aarch64__)
-	__asm__ volatile("yield");
-#endif
+	seg_spin_begin(&end->spin);
+	set(&end->holds, HOLD_FIRST);
+	set(&end->hold, HOLD_FIRST);
 }
 
-void ring_spin_begin(struct ring_spin *s)
+static void slip(void)
 {
-	set(&s->turns, SPIN_FIRST);
-	set(&s->interval, INTERVAL_FIRST);
-	set(&s->probe, INTERVAL_FIRST);
-	set(&s->holds, HOLD_FIRST);
-	set(&s->hold, HOLD_FIRST);
-}
-
-/* How long to spin this time. */
-static uint32_t spin_turns(struct ring_spin *s)
-{
-	uint32_t probe = get(&s->probe);
-
-	if (get(&s->turns) >= SPIN_LEAST)
-		return get(&s->turns);
-	set(&s->probe, probe ? probe - 1 : get(&s->interval));
-	return probe ? 0 : SPIN_PROBE;
-}
-
-static void next_probe(struct ring_spin *s, uint32_t interval)
-{
-	set(&s->turns, 0);
-	set(&s->interval, interval < INTERVAL_MOST ? interval : INTERVAL_MOST);
-	set(&s->probe, get(&s->interval));
-}
-
-/* It paid, after @took turns. */
-static void spin_paid(struct ring_spin *s, uint32_t took)
-{
-	uint32_t most = get(&s->turns) * 7 / 8, twice = 2 * took + SPIN_FIRST;
-
-	if (took <= SPIN_MOST) {
-		set(&s->turns, most > twice ? most : twice < SPIN_MOST ? twice : SPIN_MOST);
-		set(&s->interval, INTERVAL_FIRST);
-		set(&s->credit, 0);
-	} else if (!get(&s->credit)) {
-		set(&s->credit, CREDIT);
-		set(&s->turns, SPIN_PROBE);
-	} else if (get(&s->credit) == 1) {
-		set(&s->credit, 0);
-		next_probe(s, 2 * get(&s->interval));
-	} else {
-		set(&s->credit, get(&s->credit) - 1);
-	}
-}
-
-static void spin_failed(struct ring_spin *s, uint32_t turns)
-{
-	set(&s->credit, 0);
-	if (turns == SPIN_PROBE)
-		next_probe(s, 2 * get(&s->interval));
-	else if (turns / 2 < SPIN_LEAST)
-		next_probe(s, get(&s->interval));
-	else
-		set(&s->turns, turns / 2);
+	for (uint32_t i = 0; i < SLIP_TURNS; i++)
+		seg_spin_relax();
 }
 
 /* There is a message; whether another one follows it. */
@@ -117,7 +47,7 @@ static bool has_two(const dsm_ring_t *r)
 }
 
 /* A message has come; let more come if that is how they come. */
-static void stay_behind(dsm_ring_t *r, struct ring_spin *s)
+static void stay_behind(dsm_ring_t *r, struct ring_end *s)
 {
 	uint32_t hold = get(&s->hold);
 
@@ -127,8 +57,7 @@ static void stay_behind(dsm_ring_t *r, struct ring_spin *s)
 		set(&s->hold, hold - 1);
 		return;
 	}
-	for (uint32_t i = 0; i < SLIP_TURNS; i++)
-		relax();
+	slip();
 	if (has_two(r)) {
 		set(&s->holds, HOLD_FIRST);
 		return;
@@ -138,40 +67,45 @@ static void stay_behind(dsm_ring_t *r, struct ring_spin *s)
 	set(&s->hold, get(&s->holds));
 }
 
+static bool message_ready(const void *arg)
+{
+	return ring_has_message(arg);
+}
+
 bool ring_spin_message(dsm_ring_t *r)
 {
-	struct ring_spin *s = &r->recv.spin;
-	uint32_t turns = spin_turns(s);
+	enum seg_found found;
 
-	for (uint32_t i = 0; i < turns; i++) {
-		if (ring_has_message(r)) {
-			spin_paid(s, i);
-			stay_behind(r, s);
-			return true;
-		}
-		relax();
-	}
-	if (turns)
-		spin_failed(s, turns);
-	return false;
+	if (r->flags & DSM_RING_SLEEP)
+		return false;
+	found = seg_spin(&r->recv.spin, message_ready, r);
+	if (found == SEG_LOOKED)
+		stay_behind(r, &r->recv);
+	return found;
+}
+
+struct room_wait {
+	const _Atomic uint64_t *head;
+	uint64_t seen;
+};
+
+static bool room_ready(const void *arg)
+{
+	const struct room_wait *w = arg;
+
+	return atomic_load_explicit(w->head, memory_order_acquire) != w->seen;
 }
 
 bool ring_spin_room(dsm_ring_t *r, uint64_t seen)
 {
-	struct ring_spin *s = &r->send.spin;
-	uint32_t turns = spin_turns(s);
+	const struct room_wait w = { &r->consumer->head, seen };
+	enum seg_found found;
 
-	for (uint32_t i = 0; i < turns; i++) {
-		if (atomic_load_explicit(&r->consumer->head, memory_order_acquire) != seen) {
-			spin_paid(s, i);
-			/* Nobody waits for this message: come back to more room than for one. */
-			for (i = 0; i < SLIP_TURNS; i++)
-				relax();
-			return true;
-		}
-		relax();
-	}
-	if (turns)
-		spin_failed(s, turns);
-	return false;
+	if (r->flags & DSM_RING_SLEEP)
+		return false;
+	found = seg_spin(&r->send.spin, room_ready, &w);
+	/* Nobody waits for this message: come back to more room than for one. */
+	if (found == SEG_LOOKED)
+		slip();
+	return found;
 }

@@ -8,6 +8,9 @@ endif
 test_pool_full_SRCS := tests/unit/test_pool_full.c tests/unit/lib_nodes.c
 test_pool_full_LIBS := cmocka
 test_pool_full_DEPS := $(B)/libdsm.a
+UNIT += test_seg_spin
+test_seg_spin_SRCS := tests/unit/test_seg_spin.c $(LIBDSM_SRCS)
+test_seg_spin_LIBS := cmocka
 test_segment_SRCS := tests/unit/test_segment.c tests/unit/lib_nodes.c tests/unit/segment_rig.c $(LIBDSM_SRCS)
 test_segment_LIBS := cmocka
 test_segment_kill_SRCS := tests/unit/test_segment_kill.c tests/unit/lib_nodes.c tests/unit/segment_rig.c $(LIBDSM_SRCS)

@@ -31,5 +31,12 @@ def ring_rtt_spin(runs):
 
 @figure
 def ring_rtt_sleep(runs):
+    """Waiting as it is by default: on one processor that is to give it to the other side."""
     beside_floor("ring_rtt_sleep", SAME, "us", runs, "ring_rtt", "futex_round_trip",
                  Target("median", most=2.5))
+
+
+@figure
+def ring_rtt_futex(runs):
+    """With waits that sleep at once (DSM_RING_SLEEP)."""
+    beside_floor("ring_rtt_futex", SAME, "us", runs, "ring_rtt_futex", "futex_round_trip", NO_TARGET)

@@ -3,7 +3,7 @@
  * ring_bench CPU,CPU [COUNT [NAME]]: a ring between two processes. Prints the rate of messages of
  * 64 bytes one way, sent and received one by one (ring_rate), in place (ring_rate_inplace)
  * and 16 at a time (ring_rate_batch), each of whose words is checked; and the round trip of 8
- * and of 64 bytes.
+ * and of 64 bytes, as waits are by default (ring_rtt) and asleep always (ring_rtt_futex).
  */
 #include <dsm_ring.h>
 #include <stdbool.h>
@@ -116,9 +116,11 @@ static void recv_batch(dsm_ring_t *r, uint64_t n)
 	}
 }
 
+static uint32_t waiting; /* DSM_RING_SLEEP, or 0 */
+
 static dsm_ring_t *ring(const char *name, uint32_t end)
 {
-	struct dsm_ring_options o = { .flags = end | DSM_RING_EXISTING };
+	struct dsm_ring_options o = { .flags = end | waiting | DSM_RING_EXISTING };
 	dsm_ring_t *r;
 
 	check(dsm_ring_create(seg, name, &o, &r));
@@ -228,6 +230,9 @@ int main(int argc, char **argv)
 		trips("ring_rtt", 8);
 	if (asked("ring_rtt_64"))
 		trips("ring_rtt_64", 64);
+	waiting = DSM_RING_SLEEP;
+	if (asked("ring_rtt_futex"))
+		trips("ring_rtt_futex", 8);
 	dsm_segment_close(seg);
 	check(dsm_segment_unlink(uri, NULL));
 	return 0;

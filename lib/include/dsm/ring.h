@@ -12,7 +12,8 @@
  *    consumer (SPSC: the one that opens the ring next; MPMC: any of the others, out of order).
  *    So every message is received at least once, and exactly once where no consumer dies.
  *
- * A wait spins for as long as that has paid off lately (microseconds), then sleeps.
+ * A wait looks for as long as that has paid off lately (microseconds), yields the processor a few
+ * times if that has, then sleeps.
  *
  * Results are 0 (or a count) or a negative errno, see dsm_last_error(). @timeout_us: 0 does not
  * wait (-EAGAIN), negative is without limit, else -ETIMEDOUT. A handle of an SPSC end is used
@@ -46,6 +47,8 @@ enum dsm_ring_kind {
 #define DSM_RING_PRODUCER 1u /**< to send */
 #define DSM_RING_CONSUMER 2u /**< to receive */
 #define DSM_RING_EXISTING 4u /**< create: open it when it is there already, of whatever size */
+/** Waits of this handle sleep at once, for those who count processor time and not microseconds. */
+#define DSM_RING_SLEEP 8u
 
 /** How to make a ring. Zeroed: the defaults. */
 struct dsm_ring_options {
@@ -62,7 +65,8 @@ int dsm_ring_create(dsm_segment_t *seg, const char *name, const struct dsm_ring_
 		    dsm_ring_t **ret);
 
 /**
- * Open a ring: @flags is DSM_RING_PRODUCER, DSM_RING_CONSUMER, both, or 0 to look on. -ENOENT;
+ * Open a ring: @flags is DSM_RING_PRODUCER, DSM_RING_CONSUMER, both, or 0 to look on; with
+ * DSM_RING_SLEEP or without. -ENOENT;
  * -EBUSY the end of an SPSC ring is somebody else's, who lives; -EBADMSG the ring is damaged;
  * -EMEDIUMTYPE the name is another structure's; -EUSERS no free slot.
  *
