@@ -105,6 +105,16 @@ int conn_look(struct dsm_conn *c)
 	return conn_gone(c);
 }
 
+int conn_look_seldom(struct dsm_conn *c)
+{
+	uint64_t now = seg_now_ns();
+
+	if (now - atomic_load_explicit(&c->looked_ns, memory_order_relaxed) < RING_LOOK_US * 500ull)
+		return conn_gone(c);
+	atomic_store_explicit(&c->looked_ns, now, memory_order_relaxed);
+	return conn_look(c);
+}
+
 void conn_ring_bell(struct dsm_conn *c)
 {
 	place_ring(&c->map, c->index);

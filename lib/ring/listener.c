@@ -11,7 +11,7 @@
 
 #include "place.h"
 
-#define LOOK_NS (60u * 1000000) /* how often it looks whether its clients live */
+#define LOOK_NS (RING_LOOK_US * 1000ull) /* how often it looks whether its clients live */
 
 struct dsm_listener {
 	struct place_map map;

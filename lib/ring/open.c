@@ -43,7 +43,6 @@ void ring_attach(dsm_ring_t *r, dsm_segment_t *seg, uint64_t off, uint64_t line,
 	ring_spin_begin(&r->send);
 	ring_spin_begin(&r->recv);
 	r->peer_state = &nobody;
-	r->fd = r->poke_fd = -1;
 	r->send.me = &r->send.me_alone;
 	r->recv.me = &r->recv.me_alone;
 }

@@ -216,6 +216,5 @@ void place_wake(const struct place_map *m, struct conn_place *p)
 		ring_wake_producers(&r);
 		/* Not the doorbell: it is the next client's if the place is used again by now. */
 		ring_wake_sleepers(&r, RING_SLEEPING | RING_POLLING);
-		ring_fd_close(&r);
 	}
 }

@@ -86,7 +86,8 @@ struct dsm_conn {
 	struct place_map map;
 	uint32_t index; /* of the place */
 	_Atomic uint32_t me;
-	bool gone_told; /* by dsm_listener_wait() */
+	_Atomic uint64_t looked_ns; /* when it was last asked whether the other side lives */
+	bool gone_told;		    /* by dsm_listener_wait() */
 	void *data;
 };
 

@@ -4,7 +4,7 @@
 
 #include "fast.h"
 
-static int may_receive(dsm_ring_t *r)
+int ring_may_receive(dsm_ring_t *r)
 {
 	if (r->kind == DSM_RING_MPMC)
 		return r->flags & DSM_RING_CONSUMER
@@ -27,7 +27,7 @@ static int take_waiting(dsm_ring_t *r, struct dsm_ring_message *ret, unsigned in
 
 	if (!timeout_us) {
 		/* ORDER: what was sent before the end is there when the end is seen. */
-		err = r->conn ? conn_gone(r->conn) : 0;
+		err = r->conn ? conn_look_seldom(r->conn) : 0;
 		n = err ? take(r, ret, max) : -EAGAIN;
 		if (n != -EAGAIN)
 			return n;
@@ -48,7 +48,7 @@ static int take_waiting(dsm_ring_t *r, struct dsm_ring_message *ret, unsigned in
 int dsm_ring_peek_many(dsm_ring_t *r, struct dsm_ring_message *ret, unsigned int max,
 		       int64_t timeout_us)
 {
-	int n = may_receive(r);
+	int n = ring_may_receive(r);
 
 	if (unlikely(n))
 		return n;
@@ -78,7 +78,7 @@ int dsm_ring_peek(dsm_ring_t *r, int64_t timeout_us, struct dsm_ring_message *re
 int dsm_ring_release(dsm_ring_t *r, const void *data)
 {
 	struct dsm_ring_message m = { .data = data };
-	int err = may_receive(r);
+	int err = ring_may_receive(r);
 
 	if (unlikely(err))
 		return err;
@@ -87,7 +87,7 @@ int dsm_ring_release(dsm_ring_t *r, const void *data)
 
 int dsm_ring_release_many(dsm_ring_t *r, const struct dsm_ring_message *v, unsigned int n)
 {
-	int err = may_receive(r);
+	int err = ring_may_receive(r);
 
 	if (unlikely(err) || !n)
 		return err;
@@ -109,7 +109,7 @@ static __attribute__((noinline)) ssize_t recv_slow(dsm_ring_t *r, void *buf, siz
 						   int64_t timeout_us)
 {
 	struct dsm_ring_message m;
-	int n = may_receive(r);
+	int n = ring_may_receive(r);
 
 	if (n)
 		return n;

@@ -49,7 +49,7 @@ enum ring_state {
 
 /* Bits of ring_shared.sleepers. */
 #define RING_SLEEPING 1u /* somebody waits on the word */
-#define RING_POLLING  2u /* a descriptor is armed */
+#define RING_POLLING  2u /* the thread of an armed descriptor waits on the word */
 #define RING_DOORBELL 4u /* the listener wants its bell rung */
 
 /*
@@ -77,7 +77,7 @@ struct ring_sleep {
 	_Atomic uint32_t producers;	  /* 1: producers sleep until there is room */
 	_Atomic uint32_t producer_fences; /* SPSC: the producer's commits order by themselves */
 	_Atomic uint32_t consumer_fences; /* SPSC: the same of releases */
-	_Atomic uint64_t fd_name;	  /* of the consumer's socket; 0: none */
+	uint64_t reserved;
 };
 
 /* Root of a ring: this, then the lines of struct ring_lines, then the bytes. */
@@ -137,14 +137,12 @@ struct dsm_ring {
 	uint64_t reserved;  /* bytes of the record reserved at the tail; 0: none */
 	uint32_t fencing;   /* what sleep->producer_fences says */
 	uint32_t quiet;	    /* commits since somebody had to be woken */
-	int poke_fd;	    /* socket connected to the consumer's descriptor; -1: none */
-	uint64_t poke_name; /* the name it is connected to */
 
 	/* The consumer's. */
 	_Alignas(2 * SEG_LINE) struct ring_end recv;
-	uint64_t head; /* released up to here */
-	uint64_t take; /* taken up to here */
-	int fd;	       /* -1: none */
+	uint64_t head;		/* released up to here */
+	uint64_t take;		/* taken up to here */
+	struct ring_poll *poll; /* see fd.c; NULL: there is no descriptor */
 };
 
 /* ------------------------------------------------------------ records */
@@ -315,6 +313,13 @@ int ring_wait_room(dsm_ring_t *r, uint64_t seen, uint64_t deadline);
 /* Ask to be told (@bits of RING_SLEEPING ...) of the next message. True: there is one already. */
 bool ring_ask(dsm_ring_t *r, uint32_t bits);
 bool ring_has_message(const dsm_ring_t *r);
+/* Sets @bits of a word that the other side looks at, who may order @by_themselves; then look. */
+void ring_say(const dsm_ring_t *r, _Atomic uint32_t *word, uint32_t bits,
+	      _Atomic uint32_t *by_themselves);
+/* How long to sleep at once, in microseconds. */
+uint64_t ring_slice(const dsm_ring_t *r, const _Atomic uint32_t *by_themselves);
+/* After a sleep that ended with @err: do those live for whom we wait? */
+void ring_look(dsm_ring_t *r, int err);
 /* By a producer, after a message. */
 void ring_wake_consumers(dsm_ring_t *r);
 /* By anybody: those of @kinds (RING_SLEEPING ...). */
@@ -340,9 +345,12 @@ static inline void ring_post(dsm_ring_t *r, _Atomic uint64_t *header, uint64_t v
 		(void)ring_posted(r);
 }
 
-/* ------------------------------------------------------------ fd.c */
+/* ------------------------------------------------------------ recv.c, fd.c */
 
-void ring_poke(dsm_ring_t *r);
+/* 0, or -EPERM: it is not the caller's to receive from. */
+int ring_may_receive(dsm_ring_t *r);
+
+/* Ends the descriptor and its thread, if there are any. */
 void ring_fd_close(dsm_ring_t *r);
 
 /* ------------------------------------------------------------ connection.c */
@@ -351,6 +359,8 @@ void ring_fd_close(dsm_ring_t *r);
 int conn_gone(const struct dsm_conn *conn);
 /* The same after having looked whether it lives. */
 int conn_look(struct dsm_conn *conn);
+/* The same, no more often than twice in RING_LOOK_US: for those who ask all the time. */
+int conn_look_seldom(struct dsm_conn *conn);
 /* Tell the listener that @conn has a message. */
 void conn_ring_bell(struct dsm_conn *conn);
 

@@ -35,8 +35,10 @@ static int wait_room(dsm_ring_t *r, uint64_t seen, int64_t timeout_us, uint64_t 
 {
 	int err;
 
-	if (!timeout_us)
-		return seg_error(-EAGAIN, "ring: full");
+	if (!timeout_us) {
+		err = r->conn ? conn_look_seldom(r->conn) : 0;
+		return err ? err : seg_error(-EAGAIN, "ring: full");
+	}
 	if (!*deadline)
 		*deadline = ring_deadline(timeout_us);
 	err = ring_wait_room(r, seen, *deadline);

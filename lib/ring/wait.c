@@ -30,16 +30,28 @@ bool ring_has_membarrier(void)
 	return !syscall(SYS_membarrier, MEMBARRIER_CMD_REGISTER_GLOBAL_EXPEDITED, 0, 0);
 }
 
-static void others_fence(const dsm_ring_t *r, _Atomic uint32_t *by_themselves)
+void ring_say(const dsm_ring_t *r, _Atomic uint32_t *word, uint32_t bits,
+	      _Atomic uint32_t *by_themselves)
 {
+	atomic_fetch_or(word, bits);
 	if (!atomic_load(by_themselves) && !r->fences)
 		syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL_EXPEDITED, 0, 0);
 }
 
-/* How long to sleep at once: briefly where a wake-up may be missed after all. */
-static uint64_t slice(const dsm_ring_t *r, _Atomic uint32_t *by_themselves)
+/* Briefly where a wake-up may be missed after all. */
+uint64_t ring_slice(const dsm_ring_t *r, const _Atomic uint32_t *by_themselves)
 {
-	return r->fences && !atomic_load(by_themselves) ? 1000 : RING_SLICE_US;
+	if (r->fences && !atomic_load(by_themselves))
+		return 1000;
+	return r->conn || r->kind == DSM_RING_MPMC ? RING_LOOK_US : RING_SLICE_US;
+}
+
+void ring_look(dsm_ring_t *r, int err)
+{
+	if (r->conn)
+		(void)conn_look_seldom(r->conn);
+	else if (err == -ETIMEDOUT && r->kind == DSM_RING_MPMC)
+		(void)mpmc_bury(r);
 }
 
 uint64_t ring_deadline(int64_t timeout_us)
@@ -78,8 +90,7 @@ bool ring_has_message(const dsm_ring_t *r)
 bool ring_ask(dsm_ring_t *r, uint32_t bits)
 {
 	/* ORDER: pairs with ring_post(): one of us sees the other's store. */
-	atomic_fetch_or(&r->sleep->sleepers, bits);
-	others_fence(r, &r->sleep->producer_fences);
+	ring_say(r, &r->sleep->sleepers, bits, &r->sleep->producer_fences);
 	return ring_has_message(r);
 }
 
@@ -101,13 +112,7 @@ static int sleep_once(dsm_ring_t *r, _Atomic uint32_t *word, uint32_t value, uin
 	err = seg_wait(r->seg, word, value, left);
 	if (err && err != -ETIMEDOUT && err != -EINTR)
 		return err;
-	if (err != -ETIMEDOUT)
-		return 0;
-	/* Nothing for a while: do those live whom it should come from? */
-	if (r->conn)
-		conn_look(r->conn);
-	else if (r->kind == DSM_RING_MPMC)
-		mpmc_bury(r);
+	ring_look(r, err);
 	return 0;
 }
 
@@ -124,7 +129,7 @@ int ring_wait_message(dsm_ring_t *r, uint64_t deadline)
 		if (err)
 			break;
 		err = sleep_once(r, &s->sleepers, atomic_load(&s->sleepers) | RING_SLEEPING,
-				 deadline, slice(r, &s->producer_fences));
+				 deadline, ring_slice(r, &s->producer_fences));
 		if (err)
 			break;
 	}
@@ -142,14 +147,13 @@ int ring_wait_room(dsm_ring_t *r, uint64_t seen, uint64_t deadline)
 		return 0;
 	for (;;) {
 		/* ORDER: pairs with ring_wake_producers()' callers, as in ring_ask(). */
-		atomic_store(&s->producers, 1);
-		others_fence(r, &s->consumer_fences);
+		ring_say(r, &s->producers, 1, &s->consumer_fences);
 		if (atomic_load(&r->consumer->head) != seen)
 			break;
 		err = r->conn ? conn_gone(r->conn) : 0;
 		if (err)
 			break;
-		err = sleep_once(r, &s->producers, 1, deadline, slice(r, &s->consumer_fences));
+		err = sleep_once(r, &s->producers, 1, deadline, ring_slice(r, &s->consumer_fences));
 		if (err)
 			break;
 	}
@@ -160,10 +164,8 @@ void ring_wake_sleepers(dsm_ring_t *r, uint32_t kinds)
 {
 	uint32_t who = atomic_fetch_and(&r->sleep->sleepers, ~kinds) & kinds;
 
-	if (who & RING_SLEEPING)
+	if (who & (RING_SLEEPING | RING_POLLING))
 		seg_wake(r->seg, &r->sleep->sleepers, INT_MAX);
-	if (who & RING_POLLING)
-		ring_poke(r);
 	if (who & RING_DOORBELL && r->conn)
 		conn_ring_bell(r->conn);
 }

@@ -7,8 +7,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "tests/unit/lib_nodes.h"
 #include "tests/unit/segment_rig.h"
@@ -129,6 +132,56 @@ uint64_t rig_next(uint64_t *x)
 	*x ^= *x >> 7;
 	*x ^= *x << 17;
 	return *x;
+}
+
+static pthread_t stall_thread;
+static _Atomic bool stall_stop;
+static _Atomic uint64_t stall_ms;
+
+static void *measure_stalls(void *unused)
+{
+	uint64_t before = test_now_ms(), now;
+
+	(void)unused;
+	while (!atomic_load(&stall_stop)) {
+		poll(NULL, 0, 1);
+		now = test_now_ms();
+		if (now - before > 1 + atomic_load(&stall_ms))
+			atomic_store(&stall_ms, now - before - 1);
+		before = now;
+	}
+	return NULL;
+}
+
+void rig_stall_begin(void)
+{
+	atomic_store(&stall_stop, false);
+	atomic_store(&stall_ms, 0);
+	assert_int_equal(pthread_create(&stall_thread, NULL, measure_stalls, NULL), 0);
+}
+
+uint64_t rig_stall_end(void)
+{
+	atomic_store(&stall_stop, true);
+	pthread_join(stall_thread, NULL);
+	return atomic_load(&stall_ms);
+}
+
+uint64_t rig_cpu_us(void)
+{
+	struct timespec t;
+
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+	return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+}
+
+uint64_t rig_sleeps_cost_us(unsigned int n)
+{
+	uint64_t before = rig_cpu_us();
+
+	for (int i = 0; i < 20; i++)
+		poll(NULL, 0, 10);
+	return (rig_cpu_us() - before) * n / 20;
 }
 
 void rig_reap(pid_t child)

@@ -31,6 +31,15 @@ bool rig_is(const void *data, size_t size, uint64_t n);
 
 /* Xorshift. */
 uint64_t rig_next(uint64_t *x);
+/*
+ * How long this machine let a thread wait that wanted to run, at worst, in milliseconds: what may
+ * excuse one that was late.
+ */
+void rig_stall_begin(void);
+uint64_t rig_stall_end(void);
+/* Microseconds of processor that the calling thread has used, and those of @n sleeps. */
+uint64_t rig_cpu_us(void);
+uint64_t rig_sleeps_cost_us(unsigned int n);
 /* Ends with status 0 within the deadline. */
 void rig_reap(pid_t child);
 

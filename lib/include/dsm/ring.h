@@ -148,20 +148,21 @@ int dsm_ring_release_many(dsm_ring_t *ring, const struct dsm_ring_message *v, un
 /* ------------------------------------------------------------ poll and epoll */
 
 /**
- * A descriptor that becomes readable when a message comes, for poll(), epoll and event loops;
- * the consumer's, closed with the handle. It is good for one wake-up after each dsm_ring_arm().
- * -EOPNOTSUPP of an MPMC ring, and in a segment of the cluster.
+ * A descriptor for poll(), epoll and event loops, the consumer's, closed with the handle: an
+ * eventfd that becomes readable when a message comes, or when the other side of a connection has
+ * closed it or died. It is good for one wake-up after each dsm_ring_arm(), and not to be read.
  *
- * It is a datagram socket with an abstract name that the ring holds, rather than an
- * eventfd: any producer reaches it at once, without privilege, and without somebody who would
- * have to hand an eventfd over to each new producer. Producers in another network namespace do
- * not reach it.
+ * A thread of the process waits for the message in the caller's place (one for each ring whose
+ * descriptor was asked for), so that it works for every kind of ring and segment, and nobody else
+ * has to know of it. Of an MPMC ring's consumers that armed, all are woken by one message.
+ * After fork() the child asks for a descriptor anew. -EPERM no consumer; -EMFILE, -EAGAIN
+ * and others of the system.
  */
 int dsm_ring_fd(dsm_ring_t *ring);
 
 /**
- * To be called before each wait on the descriptor: makes it unreadable and asks producers to
- * wake it. 1: there are messages already, receive them first; 0: now wait.
+ * To be called before each wait on the descriptor: makes it unreadable and asks for the next
+ * wake-up. 1: there is a message, or the end, already: receive first; 0: now wait.
  */
 int dsm_ring_arm(dsm_ring_t *ring);
 

@@ -10,20 +10,6 @@ from ._wait import Waiting
 class _Async(Waiting):
     """asend() and arecv() over send() and recv()."""
 
-    _descriptor = None  # None: not asked for yet; -1: there is none
-    _patience = None  # seconds to trust that a message would wake us
-
-    def _fd(self):
-        if self._descriptor is None:
-            try:
-                self._descriptor = self.fileno()
-            except _dsm.Error as error:
-                if error.errno != errno.EOPNOTSUPP:
-                    raise
-                # In a cluster: a thread waits.
-                self._descriptor = -1
-        return self._descriptor
-
     async def _readable(self, fd):
         """Returns when there may be a message."""
         if self.arm():
@@ -32,7 +18,7 @@ class _Async(Waiting):
         came = loop.create_future()
         loop.add_reader(fd, lambda: came.done() or came.set_result(None))
         try:
-            await asyncio.wait((came,), timeout=self._patience)
+            await came
         finally:
             loop.remove_reader(fd)
 
@@ -40,9 +26,7 @@ class _Async(Waiting):
         """recv() for asyncio."""
         waiter = self._waiter("recv")
         async with waiter.turn:
-            fd = self._fd()
-            if fd < 0:
-                return await waiter.run(self.recv)
+            fd = self.fileno()
             while True:
                 message = self.try_recv()
                 if message is not None:
@@ -72,9 +56,6 @@ class Ring(_Async, _dsm.Ring):
 
 class Connection(_Async, _dsm.Connection):
     __doc__ = _dsm.Connection.__doc__
-
-    # Who dies sends nothing: look again now and then.
-    _patience = 0.1
 
     async def __anext__(self):
         try:
