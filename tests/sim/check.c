@@ -119,7 +119,7 @@ void check_page_error(unsigned int n, uint64_t key, int err)
 	if (err != EIO)
 		fail("page %u: node %u gets error %d", (unsigned int)key, n, err);
 	for (unsigned int i = 0; i < NODES; i++)
-		if (sim.nodes[i].up && !sim.nodes[i].restarted &&
+		if (sim.nodes[i].up && !sim.nodes[i].lives &&
 		    sim.nodes[i].pages[key].prot != PAGE_INVALID)
 			fail("page %u is called lost at node %u, but node %u has it",
 			     (unsigned int)key, n, i);

@@ -6,18 +6,23 @@
  * seed; --seed S --count 1 --trace replays it.
  */
 #include <getopt.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "tests/sim/sim.h"
 
+#define SCHEDULE_S 60 /* of CPU: a schedule takes milliseconds */
+
 struct sim sim;
+static char endless[128]; /* what is said of a schedule that does not end */
 static _Atomic uint64_t *passed; /* by all jobs */
 static bool sim_restarts;	 /* agents that are killed alone and come back */
 
@@ -62,6 +67,26 @@ void tracef(const char *fmt, ...)
 	vprintf(fmt, ap);
 	va_end(ap);
 	putchar('\n');
+}
+
+static void on_endless(int sig)
+{
+	(void)sig;
+	if (write(STDERR_FILENO, endless, strlen(endless)) < 0)
+		_exit(2);
+	_exit(1);
+}
+
+/* A core that does not come back from one step is seen by no event: by the CPU time that it takes. */
+static void watch_cpu(uint64_t seed)
+{
+	struct itimerval limit = { .it_value.tv_sec = SCHEDULE_S };
+
+	snprintf(endless, sizeof(endless),
+		 "seed %llu: no end of it in %d s of CPU time\nreplay: sim --seed %llu --count 1 --trace\n",
+		 (unsigned long long)seed, SCHEDULE_S, (unsigned long long)seed);
+	signal(SIGVTALRM, on_endless);
+	setitimer(ITIMER_VIRTUAL, &limit, NULL);
 }
 
 /* --- faults --- */
@@ -241,6 +266,7 @@ static void run_schedule(uint64_t seed)
 			    .rng = seed * 0x2545f4914f6cdd1dull + 1,
 			    .trace = sim.trace };
 	sim.now = 1000000;
+	watch_cpu(seed);
 	net_reset();
 	check_reset();
 	topic_reset();

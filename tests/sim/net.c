@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: MIT */
 /* The network and the event queue: the only clock there is. */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "agent/net/wire.h"
 #include "tests/sim/sim.h"
+
+#define AT_ONCE 50000u /* events at one moment: time does not go on any more */
+#define RECENT	24u
 
 struct wire {
 	unsigned int end[2]; /* nodes */
@@ -19,6 +23,7 @@ struct item {
 	uint8_t type; /* enum sim_event */
 	uint8_t side, how;
 	unsigned int node;
+	unsigned int life; /* of the agent that it is for */
 	uint32_t wire, prog, count;
 	link_id link;
 	uint64_t key;
@@ -29,6 +34,16 @@ struct item {
 	void (*call)(uint64_t);
 };
 
+/* What was delivered last, to be told when nothing else is. */
+struct recent {
+	uint64_t key;
+	unsigned int node;
+	uint16_t msg;
+	uint8_t type;
+};
+
+static struct recent recent[RECENT];
+static uint64_t at_once;
 static struct item *heap;
 static size_t nheap, cap;
 static uint64_t order;
@@ -48,6 +63,7 @@ static struct item *push(uint8_t type, unsigned int node, uint64_t at)
 	memset(&fresh, 0, sizeof(fresh));
 	fresh.type = type;
 	fresh.node = node;
+	fresh.life = sim.nodes[node].lives;
 	fresh.at = at;
 	fresh.order = order++;
 	return &fresh;
@@ -102,6 +118,7 @@ void net_reset(void)
 		item_free(&heap[i]);
 	nheap = 0;
 	order = 0;
+	at_once = 0;
 	nwires = 0;
 	memset(blocked, 0, sizeof(blocked));
 }
@@ -305,6 +322,7 @@ void net_kill(unsigned int node)
 		for (int s = 0; s < 2; s++)
 			if (wires[w].end[s] == node && !wires[w].cut) {
 				wires[w].open[s] = false;
+				wires[w].id[s] = 0; /* its next agent counts anew */
 				/* Half of the time, what it sent last is lost too. */
 				wires[w].cut = chance(50);
 				wire_end(w, !s, wires[w].cut ? delay() : delay() * 4);
@@ -410,16 +428,45 @@ static void deliver(struct item *it)
 	node_step(it->node, &ev, it->values);
 }
 
+static void tell_recent(void)
+{
+	static const char *const names[] = { "tick",	 "link up", "link down",  "message", "datagram",
+					     "revoked", "program", "fault plan", "call" };
+
+	for (unsigned int i = 1; i <= RECENT; i++) {
+		const struct recent *r = &recent[(at_once + i) % RECENT];
+
+		fprintf(stderr, "node %u: %s %u key %llu\n", r->node, names[r->type], r->msg,
+			(unsigned long long)r->key);
+	}
+}
+
+/* Nodes that keep each other busy at one moment would do so for ever. */
+static void watch_progress(const struct item *it)
+{
+	if (it->at > sim.now)
+		at_once = 0;
+	recent[++at_once % RECENT] = (struct recent){ .key = it->msg ? it->msg->key : it->key,
+						      .node = it->node,
+						      .msg = it->msg ? it->msg->type : 0,
+						      .type = it->type };
+	if (at_once < AT_ONCE)
+		return;
+	tell_recent();
+	fail("%u events at one moment: time stands still", AT_ONCE);
+}
+
 bool net_run_one(void)
 {
 	struct item it;
 
 	if (!pop(&it))
 		return false;
+	watch_progress(&it);
 	sim.now = it.at > sim.now ? it.at : sim.now;
 	if (it.type == SIM_CALL) {
 		it.call(it.key);
-	} else if (sim.nodes[it.node].up) {
+	} else if (sim.nodes[it.node].up && it.life == sim.nodes[it.node].lives) {
 		if (it.type != SIM_PROG)
 			deliver(&it);
 		else if (sim.nodes[it.node].progs[it.prog].client == it.link)

@@ -75,7 +75,7 @@ void node_restart(unsigned int i)
 
 	tracef("agent of node %u is back", i);
 	core_free(n->core);
-	n->restarted = true;
+	n->lives++;
 	memset(n->slots, 0, sizeof(n->slots));
 	for (int l = 0; l < LOCKS; l++)
 		atomic_store(&n->lock_words[l], 0);
@@ -168,7 +168,7 @@ static void state(unsigned int i, uint32_t s)
 	tracef("node %u is in state %u", i, s);
 	if (s == CORE_MEMBER)
 		n->joined_once = true;
-	if (s == CORE_EVICTED && n->restarted) {
+	if (s == CORE_EVICTED && n->lives) {
 		check_death(i); /* too late: the others went on */
 		return;
 	}

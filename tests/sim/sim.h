@@ -69,7 +69,7 @@ struct sim_topic {
 struct node {
 	struct core *core;
 	bool up, left, joined_once;
-	bool restarted;
+	unsigned int lives; /* of its agent, before this one */
 	bool waits; /* its agent died, and the module keeps its pages for the next */
 	uint64_t tick_at;
 	struct sim_page pages[PAGES];
