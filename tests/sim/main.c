@@ -3,7 +3,8 @@
  * sim [--count N] [--seed S] [--jobs J] [--trace] [--restarts]
  *
  * Runs N schedules from seed S on. The first that breaks a rule prints its
- * seed; --seed S --count 1 --trace replays it.
+ * seed; --seed S --count 1 --trace replays it. Where membership changes, an agent
+ * is restarted in one schedule of five; with --restarts in each.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -22,9 +23,9 @@
 #define SCHEDULE_S 60 /* of CPU: a schedule takes milliseconds */
 
 struct sim sim;
-static char endless[128]; /* what is said of a schedule that does not end */
+static char endless[128];	 /* what is said of a schedule that does not end */
 static _Atomic uint64_t *passed; /* by all jobs */
-static bool sim_restarts;	 /* agents that are killed alone and come back */
+static bool sim_restarts; /* an agent is killed alone and comes back in each unsteady schedule */
 
 uint64_t rnd(uint64_t below)
 {
@@ -51,8 +52,8 @@ void fail(const char *fmt, ...)
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\nreplay: sim --seed %llu --count 1 --trace\n",
-		(unsigned long long)sim.seed);
+	fprintf(stderr, "\nreplay: sim --seed %llu --count 1 --trace%s\n",
+		(unsigned long long)sim.seed, sim_restarts ? " --restarts" : "");
 	exit(1);
 }
 
@@ -83,7 +84,8 @@ static void watch_cpu(uint64_t seed)
 	struct itimerval limit = { .it_value.tv_sec = SCHEDULE_S };
 
 	snprintf(endless, sizeof(endless),
-		 "seed %llu: no end of it in %d s of CPU time\nreplay: sim --seed %llu --count 1 --trace\n",
+		 "seed %llu: no end of it in %d s of CPU time\nreplay: sim --seed %llu --count 1 "
+		 "--trace\n",
 		 (unsigned long long)seed, SCHEDULE_S, (unsigned long long)seed);
 	signal(SIGVTALRM, on_endless);
 	setitimer(ITIMER_VIRTUAL, &limit, NULL);
@@ -194,8 +196,8 @@ static void draw_plan(struct plan *p)
 	p->steady = chance(40);
 	if (p->steady)
 		return;
-	if (sim_restarts &&
-	    chance(15)) { /* one fault at a time: who is away for too long is put out, and that is another test */
+	/* One fault at a time: who is away for too long is put out, and that is another test. */
+	if (chance(20) || sim_restarts) {
 		p->restarts = 1;
 		p->loss = 0;
 		p->spike = 0;

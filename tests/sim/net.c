@@ -430,8 +430,9 @@ static void deliver(struct item *it)
 
 static void tell_recent(void)
 {
-	static const char *const names[] = { "tick",	 "link up", "link down",  "message", "datagram",
-					     "revoked", "program", "fault plan", "call" };
+	static const char *const names[] = { "tick",	"link up",    "link down",
+					     "message", "datagram",   "revoked",
+					     "program", "fault plan", "call" };
 
 	for (unsigned int i = 1; i <= RECENT; i++) {
 		const struct recent *r = &recent[(at_once + i) % RECENT];

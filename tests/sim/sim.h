@@ -70,7 +70,7 @@ struct node {
 	struct core *core;
 	bool up, left, joined_once;
 	unsigned int lives; /* of its agent, before this one */
-	bool waits; /* its agent died, and the module keeps its pages for the next */
+	bool waits;	    /* its agent died, and the module keeps its pages for the next */
 	uint64_t tick_at;
 	struct sim_page pages[PAGES];
 	_Atomic uint32_t lock_words[LOCKS];
