@@ -38,6 +38,7 @@ static void sharers_none(struct page *p)
 }
 
 static void txn_end(struct core *c, struct txn *t);
+static void check_end(struct core *c, struct txn *t);
 
 /* Who asked, and what every answer to it returns. */
 struct asker {
@@ -136,6 +137,13 @@ static void start_read(struct core *c, page_key key, struct page *p, const struc
 		return;
 	}
 	t = txn_begin(c, key, by, false, p->dir_ver);
+	if (p->owner == c->nid) {
+		/* The same as soon as this node writes no more: see home_on_shared(). */
+		t->wait_done = false;
+		tell(c, c->nid, MSG_PAGE_FORWARD, F_GRANT, key, p->dir_ver, 0, who->rec.nid,
+		     by->tag);
+		return;
+	}
 	t->wait_copy = p->owner != c->nid && who != c->self && !sharer_has(p, 0);
 	tell(c, p->owner ? p->owner : member_by_index(c, (unsigned int)source)->rec.nid,
 	     MSG_PAGE_FORWARD, t->wait_copy ? F_COPY_HOME : 0, key, p->dir_ver, 0, who->rec.nid,
@@ -201,6 +209,15 @@ void home_on_dropped(struct core *c, page_key key)
 		return;
 	grant_directly(c, key, page_get(c, key), t->nid, t->tag);
 	txn_end(c, t);
+}
+
+/* This home writes the page no more, and its bytes are on their way to who asked for them. */
+void home_on_shared(struct core *c, page_key key)
+{
+	struct txn *t = map_get(&c->txns, key);
+
+	if (t && !t->wait_done && !t->write)
+		check_end(c, t);
 }
 
 static void start_write(struct core *c, page_key key, struct page *p, const struct asker *by)

@@ -89,7 +89,7 @@ enum core_msg_type {
 	 */
 	MSG_PAGE_REQUEST = 40, /* F_WRITE */
 	MSG_PAGE_FORWARD =
-		41, /* home -> owner: nid: requester; F_WRITE; F_COPY_HOME: home wants a copy too */
+		41, /* home -> owner: nid: requester; F_WRITE; F_GRANT: your data is the grant too; F_COPY_HOME: home wants a copy too */
 	MSG_PAGE_GRANT =
 		42, /* home -> requester: F_WRITE, arg: acks to wait for, F_DATA: data follows from elsewhere, F_ZERO, F_GRANT: no DONE is waited for */
 	MSG_PAGE_DATA =

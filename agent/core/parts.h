@@ -147,6 +147,7 @@ void home_on_request(struct core *c, const struct core_msg *m);
 void home_on_done(struct core *c, const struct core_msg *m);
 void home_on_copy(struct core *c, page_key key);
 void home_on_dropped(struct core *c, page_key key);
+void home_on_shared(struct core *c, page_key key);
 void home_on_query(struct core *c, const struct core_msg *m);
 void home_reset(struct core *c);
 void home_forget(struct core *c, page_key key);

@@ -38,8 +38,11 @@ static void send_data(struct core *c, const struct core_msg *m, const struct pag
 		msg_send_page(c, m->nid, &r, DATA_STASH);
 		return;
 	}
+	r.flags = m->flags & F_GRANT;
 	r.ver = p->ver;
 	msg_send_page(c, m->nid, &r, DATA_PAGE);
+	if (m->flags & F_GRANT)
+		home_on_shared(c, m->key);
 	if (m->flags & F_COPY_HOME) {
 		r.flags = F_COPY_HOME;
 		msg_send_page(c, m->src, &r, DATA_PAGE);

@@ -244,8 +244,11 @@ void node_step(unsigned int i, struct core_event *ev, const uint64_t *values)
 {
 	struct node *n = &sim.nodes[i];
 	const struct core_action *a;
+	bool gone[CORE_MSG_PAGES]; /* before the step: what it takes away comes as an event of its own */
 	size_t count;
 
+	for (uint32_t k = 0; ev->type == EV_REVOKED && k < ev->count; k++)
+		gone[k] = n->pages[ev->key + k].prot == PAGE_INVALID;
 	ev->now_us = sim.now;
 	if (ev->type != EV_TICK)
 		tracef("node %u: event %u msg %u key %llu from %u", i, ev->type,
@@ -257,7 +260,8 @@ void node_step(unsigned int i, struct core_event *ev, const uint64_t *values)
 	for (size_t k = 0; k < count; k++)
 		carry_out(i, &a[k], ev, values);
 	for (uint32_t k = 0; ev->type == EV_REVOKED && k < ev->count; k++)
-		check_sleepers(i, ev->key + k);
+		if (gone[k])
+			check_sleepers(i, ev->key + k);
 	if (n->up)
 		net_tick(i, core_deadline(n->core));
 }

@@ -137,7 +137,29 @@ static void an_upgrade_moves_no_bytes(void **state)
 	assert_int_equal(rig.nodes[1].prot[9], PAGE_MODIFIED);
 	assert_int_equal(rig.sent[MSG_PAGE_DATA], data);
 	/* Shared with the home alone: nothing but the request and its answer. */
-	assert_int_equal(rig.sent[MSG_PAGE_DONE], 1);
+	assert_int_equal(rig.sent[MSG_PAGE_DONE], 0);
+}
+
+static void a_read_of_what_the_home_writes_is_one_round_trip(void **state)
+{
+	unsigned int sent = 0;
+
+	(void)state;
+	rig_fault(1, 10, false); /* the extent is known */
+	rig_fault(0, 9, true);
+	for (int t = MSG_PAGE_REQUEST; t <= MSG_PAGE_ERROR; t++)
+		sent -= rig.sent[t];
+	rig_fault(1, 9, false);
+	for (int t = MSG_PAGE_REQUEST; t <= MSG_PAGE_ERROR; t++)
+		sent += rig.sent[t];
+	assert_int_equal(sent, 2);
+	assert_int_equal(rig.nodes[0].prot[9], PAGE_SHARED);
+	assert_int_equal(rig.nodes[1].prot[9], PAGE_SHARED);
+	/* And the directory knows both. */
+	rig_fault(0, 9, true);
+	assert_int_equal(rig.nodes[1].prot[9], PAGE_INVALID);
+	rig_fault(1, 9, true);
+	assert_int_equal(rig.nodes[0].prot[9], PAGE_INVALID);
 }
 
 static void a_read_with_the_home_valid_is_one_round_trip(void **state)
@@ -413,6 +435,7 @@ int main(void)
 		TWO(ids_are_not_used_again),
 		THREE(a_write_takes_the_page_from_all_readers),
 		TWO(an_upgrade_moves_no_bytes),
+		TWO(a_read_of_what_the_home_writes_is_one_round_trip),
 		THREE(a_read_with_the_home_valid_is_one_round_trip),
 		THREE(no_stash_outlives_its_transfer),
 		TWO(metadata_is_at_most_64_bytes_a_page),
