@@ -24,6 +24,10 @@ void msg_send_link(struct core *c, link_id link, const struct core_msg *m, const
 void msg_send_page(struct core *c, uint16_t nid, const struct core_msg *m, uint8_t src);
 void msg_send_recs(struct core *c, uint16_t nid, struct core_msg *m, const void *recs, size_t n);
 
+/* dispatch.c: messages in */
+void dispatch_link(struct core *c, const struct core_event *ev);
+void dispatch_to_self(struct core *c); /* what this node has said to itself, or kept */
+
 /* timer.c */
 void timer_arm(struct core *c, uint64_t due, uint32_t kind, uint64_t arg);
 bool timer_pop(struct core *c, struct timer *ret);
