@@ -265,12 +265,12 @@ static struct freeing *freeing_start(struct core *c, uint64_t key, uint64_t coun
 	return f;
 }
 
-static bool freeing_has(const struct core *c, uint64_t key)
+static const struct freeing *freeing_find(const struct core *c, uint64_t key)
 {
 	for (const struct freeing *f = c->freeing; f; f = f->next)
 		if (f->key == key)
-			return true;
-	return false;
+			return f;
+	return NULL;
 }
 
 static bool being_freed(const struct core *c, uint64_t key)
@@ -284,9 +284,13 @@ static bool being_freed(const struct core *c, uint64_t key)
 static void release(struct core *c, const struct core_msg *m)
 {
 	const struct rec_extent *e = extent_find(c, m->key);
+	const struct freeing *f = freeing_find(c, m->key);
 	uint64_t count;
 
-	if (!e || e->key != m->key || !(e->flags & EXTENT_HEAD) || freeing_has(c, m->key)) {
+	/* Asked once more, after a view change: the answer comes when all have forgotten. */
+	if (f && f->nid == m->src && f->ticket == m->a)
+		return;
+	if (!e || e->key != m->key || !(e->flags & EXTENT_HEAD) || f) {
 		reply(c, m, m->key, NULL, 0, EINVAL);
 		return;
 	}
@@ -304,7 +308,7 @@ void region_deleted(struct core *c, uint16_t region, uint64_t ticket, uint16_t n
 {
 	struct freeing *f;
 
-	if (freeing_has(c, PAGE_KEY(region, 0)))
+	if (freeing_find(c, PAGE_KEY(region, 0)))
 		return;
 	f = freeing_start(c, PAGE_KEY(region, 0), 1ull << 48, ticket, nid);
 	f->region = true;

@@ -353,6 +353,15 @@ static void on_alloc(unsigned int n, unsigned int p, const struct core_reply *r)
 	g->alloc_count = g->asked_count;
 }
 
+/* What was given out can be given back, whoever gave it out: only where nodes died may nobody know of it. */
+static void on_free(unsigned int n, struct prog *g, const struct core_reply *r)
+{
+	if (r->err && r->err != ESHUTDOWN && r->err != ECONNRESET && !sim.deaths)
+		fail("node %u gives %u pages at %u back, and is answered with %d", n,
+		     (unsigned int)g->alloc_count, (unsigned int)g->alloc, r->err);
+	g->alloc_count = 0;
+}
+
 static void on_lock(unsigned int n, unsigned int p, const struct core_reply *r)
 {
 	struct prog *g = prog_of(n, p);
@@ -390,7 +399,7 @@ void prog_reply(unsigned int n, const struct core_reply *r)
 		else if (r->op == OP_ALLOC)
 			on_alloc(n, p, r);
 		else if (r->op == OP_FREE)
-			g->alloc_count = 0;
+			on_free(n, g, r);
 		else if (r->op == OP_BARRIER && !r->err)
 			check_barrier_release(n);
 		else if (r->op == OP_UNLOCK && r->err)
