@@ -21,6 +21,7 @@ struct wire {
 };
 
 static struct item *head, **tail = &head;
+static struct item *held, **held_tail = &held;
 static struct wire wires[64];
 static unsigned int nwires;
 static link_id accepted;
@@ -107,12 +108,25 @@ static void do_send(unsigned int from, const struct core_action *a)
 	if (rig.mute && a->msg.type == MSG_TOPIC_ACK)
 		return;
 	put_msg(w->node[!side], EV_MSG, a);
-	for (struct item *it = head; it; it = it->next)
-		if (!it->next) {
-			it->ev.link = w->id[!side];
-			if (a->src == DATA_TOPIC)
-				it->msg.b = rig.nodes[from].values[a->key];
-		}
+	for (struct item **at = &head; *at; at = &(*at)->next) {
+		struct item *it = *at;
+
+		if (it->next)
+			continue;
+		it->ev.link = w->id[!side];
+		if (a->src == DATA_TOPIC)
+			it->msg.b = rig.nodes[from].values[a->key];
+		if (rig.hold_from == rig.hold_to || from != rig.hold_from ||
+		    w->node[!side] != rig.hold_to ||
+		    (rig.hold_type && a->msg.type != rig.hold_type))
+			return;
+		rig.hold_type = 0; /* and all that follows it */
+		*at = NULL;
+		tail = at;
+		*held_tail = it;
+		held_tail = &it->next;
+		return;
+	}
 }
 
 static void do_page(struct rig_node *n, const struct core_action *a)
@@ -156,6 +170,7 @@ static void carry_out(unsigned int i, const struct core_action *a, const struct 
 		break;
 	}
 	case ACT_DATAGRAM:
+		rig.sent[a->msg.type]++;
 		for (unsigned int to = 0; to < RIG_NODES; to++) {
 			if (to == i || !rig.nodes[to].core || rig.nodes[to].cut || n->cut)
 				continue;
@@ -258,28 +273,38 @@ void rig_pass(uint64_t us)
 	rig.now = end;
 }
 
+static void start(unsigned int i)
+{
+	struct rig_node *n = &rig.nodes[i];
+
+	n->core = core_new(&n->cfg, rig.now);
+	for (uint64_t p = 0; p < RIG_PAGES; p++)
+		if (n->prot[p] != PAGE_INVALID)
+			core_resume_page(n->core, p, 1, n->prot[p]);
+	step(i, &(struct core_event){ .type = EV_TICK });
+}
+
 void rig_add(unsigned int i, uint64_t chunks)
 {
 	struct rig_node *n = &rig.nodes[i];
-	struct core_config cfg = { .uid = 100 + i,
-				   .weight = 1 + i,
-				   .cluster = "rig",
-				   .port = (uint16_t)(9900 + i),
-				   .chunks = chunks,
-				   .dead_ms = 100,
-				   .elect_ms = 20,
-				   .touch_pages = 4,
-				   .prefetch_pages = 1,
-				   .region_size = RIG_PAGES * 4096,
-				   .lock_words = n->words,
-				   .lock_stride = sizeof(n->words[0]),
-				   .nlock_words = RIG_WORDS };
 
 	memset(n, 0, sizeof(*n));
+	n->cfg = (struct core_config){ .uid = 100 + i,
+				       .weight = 1 + i,
+				       .cluster = "rig",
+				       .port = (uint16_t)(9900 + i),
+				       .chunks = chunks,
+				       .dead_ms = 100,
+				       .elect_ms = 20,
+				       .touch_pages = 4,
+				       .prefetch_pages = 1,
+				       .region_size = RIG_PAGES * 4096,
+				       .lock_words = n->words,
+				       .lock_stride = sizeof(n->words[0]),
+				       .nlock_words = RIG_WORDS };
 	for (int p = 0; p < RIG_PAGES; p++)
 		n->failed[p] = -1;
-	n->core = core_new(&cfg, rig.now);
-	step(i, &(struct core_event){ .type = EV_TICK });
+	start(i);
 	rig_pass(200000);
 }
 
@@ -289,6 +314,8 @@ void rig_start(unsigned int n, uint64_t chunks)
 	rig.now = 1000000;
 	nwires = 0;
 	accepted = 0;
+	held = NULL;
+	held_tail = &held;
 	for (unsigned int i = 0; i < n; i++)
 		rig_add(i, chunks);
 }
@@ -299,7 +326,25 @@ void rig_stop(void)
 		core_free(rig.nodes[i].core);
 		rig.nodes[i].core = NULL;
 	}
+	rig_release();
 	drain();
+}
+
+void rig_hold(unsigned int from, unsigned int to, uint16_t type)
+{
+	rig.hold_type = type;
+	rig.hold_from = from;
+	rig.hold_to = to;
+}
+
+void rig_release(void)
+{
+	rig.hold_from = rig.hold_to = 0;
+	*tail = held;
+	if (held)
+		tail = held_tail;
+	held = NULL;
+	held_tail = &held;
 }
 
 void rig_fault(unsigned int i, uint64_t page, bool write)
@@ -375,18 +420,72 @@ void rig_say(unsigned int from, unsigned int to, const struct core_msg *m, const
 	rig_pass(1000);
 }
 
+void rig_offer(unsigned int i, unsigned int whose)
+{
+	struct core_addr rec;
+	struct core_action a = { .msg = { .type = MSG_OFFER,
+					  .a = rig.nodes[i].kept_cluster,
+					  .b = 999,
+					  .arg = 2,
+					  .nrecs = 1,
+					  .name = "rig" },
+				 .recs = &rec };
+
+	memset(&rec, 0, sizeof(rec));
+	rec.port = (uint16_t)(9900 + whose);
+	put_msg(i, EV_DATAGRAM, &a);
+	for (struct item *it = head; it; it = it->next)
+		address(whose, &it->ev.addr);
+	rig_pass(1000);
+}
+
 void rig_leave(unsigned int i)
 {
 	step(i, &(struct core_event){ .type = EV_LEAVE });
 	rig_pass(50000);
 }
 
+static void hang_up(unsigned int i)
+{
+	for (unsigned int w = 0; w < nwires; w++)
+		for (int s = 0; s < 2; s++)
+			if (wires[w].node[s] == i) {
+				put(wires[w].node[!s], EV_LINK_DOWN)->ev.link = wires[w].id[!s];
+				wires[w].id[s] = 0; /* its next agent counts anew */
+			}
+}
+
 void rig_kill(unsigned int i)
 {
 	rig.nodes[i].cut = true;
-	for (unsigned int w = 0; w < nwires; w++)
-		for (int s = 0; s < 2; s++)
-			if (wires[w].node[s] == i)
-				put(wires[w].node[!s], EV_LINK_DOWN)->ev.link = wires[w].id[!s];
+	hang_up(i);
 	rig_pass(500000);
+}
+
+void rig_agent_kill(unsigned int i)
+{
+	struct rig_node *n = &rig.nodes[i];
+	struct core_info info;
+
+	core_info_get(n->core, &info);
+	if (info.state == CORE_MEMBER) {
+		n->kept_cluster = info.cluster;
+		n->kept_nid = info.nid;
+	}
+	core_free(n->core);
+	n->core = NULL;
+	hang_up(i);
+	rig_pass(1000);
+}
+
+void rig_agent_restart(unsigned int i, uint64_t us)
+{
+	struct rig_node *n = &rig.nodes[i];
+
+	n->cfg.uid += 1000;
+	n->cfg.weight += 1000000;
+	n->cfg.resume_cluster = n->kept_cluster;
+	n->cfg.resume_nid = n->kept_nid;
+	start(i);
+	rig_pass(us);
 }

@@ -30,13 +30,18 @@ struct rig_node {
 	struct core_topic_state topics[RIG_TOPICS];
 	unsigned int puts; /* values that came */
 	uint64_t done;	   /* the topic that ended last */
+	struct core_config cfg;
+	uint64_t kept_cluster; /* who it was when its agent was killed */
+	uint16_t kept_nid;
 };
 
 struct rig {
 	struct rig_node nodes[RIG_NODES];
 	uint64_t now;
-	unsigned int sent[MSG_TYPES]; /* messages by type */
-	bool mute;		      /* acknowledgements of values are lost on their way */
+	unsigned int sent[MSG_TYPES];	 /* messages by type */
+	bool mute;			 /* acknowledgements of values are lost on their way */
+	unsigned int hold_from, hold_to; /* see rig_hold() */
+	uint16_t hold_type;
 };
 
 extern struct rig rig;
@@ -60,7 +65,16 @@ void rig_topic(unsigned int i, uint64_t id, const char *name, bool subscribes, b
 void rig_publish(unsigned int i, uint64_t id, uint64_t value);
 /* A message as node @from's, to node @to. */
 void rig_say(unsigned int from, unsigned int to, const struct core_msg *m, const void *recs);
+/* To node @i, which looks for its cluster: an offer to join it at node @whose. */
+void rig_offer(unsigned int i, unsigned int whose);
 void rig_leave(unsigned int i);
 void rig_kill(unsigned int i);
+/* The agent of @i is killed; its pages stay, and others are not given time to miss it. */
+void rig_agent_kill(unsigned int i);
+/* Another one in its place, with what the module kept; given @us to find the others. */
+void rig_agent_restart(unsigned int i, uint64_t us);
+/* What @from says to @to waits for rig_release(), from a message of @type on. */
+void rig_hold(unsigned int from, unsigned int to, uint16_t type);
+void rig_release(void);
 
 #endif

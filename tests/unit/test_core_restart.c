@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: MIT
+/* Agents that are killed alone: another one takes the node's place, with the pages that the module kept. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/core/state.h"
+#include "tests/unit/core_rig.h"
+
+static struct core_info info(unsigned int i)
+{
+	struct core_info ret;
+
+	core_info_get(rig.nodes[i].core, &ret);
+	return ret;
+}
+
+static int three(void **state)
+{
+	(void)state;
+	rig_start(3, 64);
+	return 0;
+}
+
+static int two(void **state)
+{
+	(void)state;
+	rig_start(2, 64);
+	return 0;
+}
+
+static int stop(void **state)
+{
+	(void)state;
+	rig_stop();
+	return 0;
+}
+
+static void all_are_members_of_one_view(void)
+{
+	for (unsigned int i = 0; i < 3; i++) {
+		assert_int_equal(info(i).state, CORE_MEMBER);
+		assert_int_equal(info(i).nid, i + 1);
+		assert_int_equal(info(i).members, 3);
+		assert_int_equal(info(i).epoch, info(0).epoch);
+		assert_false(info(i).rebuilding);
+	}
+}
+
+static void it_keeps_the_page_that_only_it_has(void **state)
+{
+	(void)state;
+	rig_fault(1, 5, true); /* at home at node 2 */
+	rig_fault(2, 5, true);
+	rig_agent_kill(2);
+	rig_agent_restart(2, 60000);
+	all_are_members_of_one_view();
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_MODIFIED);
+	rig_fault(0, 5, false);
+	assert_int_equal(rig.nodes[0].prot[5], PAGE_SHARED);
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_SHARED);
+}
+
+/* The view that takes it in reaches it before the page's home, and it speaks over a link that is new there. */
+static void it_is_heard_before_the_view_is(void **state)
+{
+	(void)state;
+	rig_fault(1, 5, true);
+	rig_fault(2, 5, true);
+	rig_agent_kill(2);
+	rig_hold(0, 1, MSG_STATE_REGIONS);
+	rig_agent_restart(2, 60000);
+	rig_release();
+	rig_pass(60000);
+	all_are_members_of_one_view();
+	rig_fault(0, 5, false);
+	assert_int_equal(rig.nodes[0].failed[5], -1);
+	assert_int_equal(rig.nodes[0].prot[5], PAGE_SHARED);
+}
+
+/* The version of its copy is not known to it, nor does it say anything of the others'. */
+static void a_copy_of_no_known_version_is_one_of_the_copies(void **state)
+{
+	(void)state;
+	rig_fault(0, 5, true);
+	rig_fault(1, 5, true);
+	rig_fault(0, 5, true);
+	rig_fault(1, 5, false);
+	rig_fault(2, 5, false);
+	rig_agent_kill(2);
+	rig_agent_restart(2, 60000);
+	all_are_members_of_one_view();
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(rig.nodes[i].prot[5], PAGE_SHARED);
+	rig_fault(1, 5, true);
+	assert_int_equal(rig.nodes[0].prot[5], PAGE_INVALID);
+	assert_int_equal(rig.nodes[1].prot[5], PAGE_MODIFIED);
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_INVALID);
+}
+
+/* The successor lets it in; what it says to others meanwhile does not cost it the link it joins over. */
+static void a_master_gets_its_place_back(void **state)
+{
+	(void)state;
+	rig_fault(0, 5, true);
+	rig_fault(1, 9, true);
+	rig_agent_kill(0);
+	rig_pass(20000); /* the others dial it meanwhile */
+	rig_agent_restart(0, 90000);
+	all_are_members_of_one_view();
+	assert_int_equal(info(0).master, 2);
+	assert_int_equal(rig.nodes[0].prot[5], PAGE_MODIFIED);
+	rig_fault(2, 5, false);
+	rig_fault(2, 9, false);
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_SHARED);
+	assert_int_equal(rig.nodes[2].prot[9], PAGE_SHARED);
+}
+
+/* Killed once more while it was being let in. */
+static void one_that_fails_to_come_back_may_try_again(void **state)
+{
+	(void)state;
+	rig_fault(2, 5, true);
+	rig_agent_kill(2);
+	rig_hold(0, 2, MSG_NODE_TABLE);
+	rig_agent_restart(2, 20000);
+	assert_int_equal(rig.nodes[0].core->admitting, 3);
+	rig_agent_kill(2);
+	rig_release();
+	rig_agent_restart(2, 60000);
+	all_are_members_of_one_view();
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_MODIFIED);
+}
+
+static void one_that_fails_to_come_back_is_dead_in_time(void **state)
+{
+	(void)state;
+	rig_agent_kill(1);
+	rig_hold(0, 1, MSG_NODE_TABLE);
+	rig_agent_restart(1, 20000);
+	assert_int_equal(rig.nodes[0].core->admitting, 2);
+	rig_agent_kill(1);
+	rig_release();
+	rig_pass(500000);
+	assert_int_equal(info(0).members, 1);
+}
+
+/* Each start over asks at once; none leaves a timer of its own behind. */
+static void starting_over_does_not_ask_more_often(void **state)
+{
+	unsigned int before;
+
+	(void)state;
+	rig_kill(1);
+	rig_kill(2);
+	rig_agent_kill(0);
+	rig.nodes[0].cfg.elect_ms = 100000;
+	rig_agent_restart(0, 200000);
+	before = rig.sent[MSG_DISCOVER];
+	rig_pass(400000);
+	assert_in_range(rig.sent[MSG_DISCOVER] - before, 9, 11);
+	for (int i = 0; i < 5; i++)
+		rig_offer(0, 2); /* nobody answers there */
+	before = rig.sent[MSG_DISCOVER];
+	rig_pass(400000);
+	assert_in_range(rig.sent[MSG_DISCOVER] - before, 9, 14); /* the first ones follow faster */
+}
+
+/* A release that waits for the agent's word is asked for again in the new view: it is the same one. */
+static void memory_is_given_back_once_across_a_restart(void **state)
+{
+	struct core_reply r;
+
+	(void)state;
+	r = rig_ask(1, 1, OP_ALLOC, 0, 0, 2);
+	assert_int_equal(r.err, 0);
+	rig_agent_kill(2);
+	assert_int_equal(rig_ask(1, 1, OP_FREE, 0, r.val[0], 0).err, -1);
+	rig_agent_restart(2, 60000);
+	all_are_members_of_one_view();
+	assert_int_equal(rig.nodes[1].reply.op, OP_FREE);
+	assert_int_equal(rig.nodes[1].reply.err, 0);
+	assert_int_equal(rig_ask(1, 1, OP_FREE, 0, r.val[0], 0).err, EINVAL);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(it_keeps_the_page_that_only_it_has, three, stop),
+		cmocka_unit_test_setup_teardown(it_is_heard_before_the_view_is, three, stop),
+		cmocka_unit_test_setup_teardown(a_copy_of_no_known_version_is_one_of_the_copies,
+						three, stop),
+		cmocka_unit_test_setup_teardown(a_master_gets_its_place_back, three, stop),
+		cmocka_unit_test_setup_teardown(one_that_fails_to_come_back_may_try_again, three,
+						stop),
+		cmocka_unit_test_setup_teardown(one_that_fails_to_come_back_is_dead_in_time, two,
+						stop),
+		cmocka_unit_test_setup_teardown(starting_over_does_not_ask_more_often, three, stop),
+		cmocka_unit_test_setup_teardown(memory_is_given_back_once_across_a_restart, three,
+						stop),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
