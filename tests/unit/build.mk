@@ -8,8 +8,9 @@ test_heap_fit_LIBS := cmocka
 $(B)/test_heap_fit: | $(B)/dsmd
 
 UNIT += test_heap_fit_kill
-test_heap_fit_kill_SRCS := tests/unit/test_heap_fit_kill.c tests/unit/segment_rig.c $(LIBDSM_SRCS)
+test_heap_fit_kill_SRCS := tests/unit/test_heap_fit_kill.c $(HEAP_TEST_RIG)
 test_heap_fit_kill_LIBS := cmocka
+$(B)/test_heap_fit_kill: | $(B)/dsmd
 
 UNIT += test_heap_damage
 test_heap_damage_SRCS := tests/unit/test_heap_damage.c tests/unit/segment_rig.c $(LIBDSM_SRCS)

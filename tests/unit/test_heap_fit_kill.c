@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * Processes that allocate into words and free from them by first, best and worst fit, and
- * are killed at any moment, some of them in the midst of cleaning up after another.
+ * are killed at any moment, some of them in the midst of cleaning up after another. Over shared
+ * memory, and a tenth as often over a region of a node.
  *
  *	test_heap_fit_kill [KILLS]
  */
@@ -23,11 +24,12 @@
 
 #include "lib/heap/fit.h"
 #include "lib/segment/layout.h"
+#include "tests/unit/lib_nodes.h"
 #include "tests/unit/segment_rig.h"
 
-#define WORKERS	    3
-#define WORDS	    64
-#define DEADLINE_MS 20000
+#define WORKERS	   3
+#define WORDS	   64
+#define PATIENT_MS (2 * DEADLINE_MS)
 
 /* What a worker has; the next one in its place goes on with it. */
 struct mine {
@@ -36,7 +38,8 @@ struct mine {
 	_Atomic uint64_t wrong; /* blocks that held somebody else's stamp, and errors */
 };
 
-static int kills = 300;
+static int kills = 300, now_kills;
+static bool cluster;
 static dsm_segment_t *seg;
 static dsm_heap_t *heap;
 static struct mine *all;
@@ -112,7 +115,7 @@ static bool has_slot(pid_t pid)
  */
 static void see_off(pid_t pid, uint64_t *x)
 {
-	uint64_t end = now_ms() + DEADLINE_MS, others = now_ms() + next(x) % 3 * 20;
+	uint64_t end = now_ms() + PATIENT_MS, others = now_ms() + next(x) % 3 * 20;
 
 	while (has_slot(pid) && now_ms() < end) {
 		if (now_ms() >= others)
@@ -156,7 +159,7 @@ static void replace(pid_t *workers, uint64_t *x, int i)
 /* All go on: nobody waits for a dead one. Who dies by itself is replaced. */
 static void all_go_on(pid_t *workers, uint64_t *x)
 {
-	uint64_t end = now_ms() + DEADLINE_MS, before[WORKERS], left = WORKERS;
+	uint64_t end = now_ms() + PATIENT_MS, before[WORKERS], left = WORKERS;
 	int status;
 
 	for (int k = 0; k < WORKERS; k++)
@@ -218,22 +221,31 @@ static void nothing_is_lost_or_given_twice(void)
 	assert_int_equal(dsm_heap_validate(heap, fault_print, NULL), 0);
 }
 
+static void make_segment(void)
+{
+	struct dsm_segment_options o = { .size = 1u << 20, .max_size = 16u << 20, .ctx = node[0] };
+
+	if (!cluster)
+		seg = rig_segment(rig_uri("fit-kill"), 1u << 20);
+	else if (dsm_segment_create("dsm:fit-kill", &o, &seg))
+		fail_msg("%s", dsm_last_error());
+}
+
 static void survives(uint32_t strategy)
 {
 	struct dsm_heap_options o = { .strategy = strategy };
-	const char *uri = rig_uri("fit-kill");
 	uint64_t x = 88172645463325252u + strategy;
 	pid_t workers[WORKERS];
 	uint64_t table;
 
-	seg = rig_segment(uri, 1u << 20);
+	make_segment();
 	assert_int_equal(dsm_heap_create(seg, &o, &heap), 0);
 	table = dsm_heap_calloc(heap, WORKERS, sizeof(*all));
 	assert_int_not_equal(table, 0);
 	all = dsm_heap_ptr(heap, table);
 	for (int k = 0; k < WORKERS; k++)
 		workers[k] = start(k, (uint64_t)k);
-	for (int i = 0; i < kills / 3; i++)
+	for (int i = 0; i < now_kills / 3; i++)
 		replace(workers, &x, i);
 	all_go_on(workers, &x);
 	for (int k = 0; k < WORKERS; k++) {
@@ -245,11 +257,13 @@ static void survives(uint32_t strategy)
 	print_message("%lu heaps rebuilt\n",
 		      (unsigned long)atomic_load(&((struct fit *)heap->own)->ctl->rebuilt));
 	/* A test in which nobody was killed at work shows nothing. */
-	if (kills >= 300)
+	if (now_kills >= 300)
 		assert_int_not_equal(atomic_load(&((struct fit *)heap->own)->ctl->rebuilt), 0);
 	dsm_heap_close(heap);
 	dsm_segment_close(seg);
-	assert_int_equal(dsm_segment_unlink(rig_uri("fit-kill"), NULL), 0);
+	assert_int_equal(cluster ? dsm_segment_unlink("dsm:fit-kill", node[0])
+				 : dsm_segment_unlink(rig_uri("fit-kill"), NULL),
+			 0);
 }
 
 static void kills_leave_first_fit_whole(void **state)
@@ -270,6 +284,20 @@ static void kills_leave_worst_fit_whole(void **state)
 	survives(DSM_HEAP_WORST_FIT);
 }
 
+static int on_a_host(void **state)
+{
+	(void)state;
+	now_kills = kills;
+	return 0;
+}
+
+static int on_a_node(void **state)
+{
+	now_kills = kills / 10;
+	cluster = true;
+	return nodes_setup_one(state);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
@@ -277,8 +305,10 @@ int main(int argc, char **argv)
 		cmocka_unit_test(kills_leave_best_fit_whole),
 		cmocka_unit_test(kills_leave_worst_fit_whole),
 	};
+	int failed;
 
 	if (argc > 1)
 		kills = atoi(argv[1]);
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed = cmocka_run_group_tests(tests, on_a_host, NULL);
+	return failed + cmocka_run_group_tests(tests, on_a_node, nodes_teardown);
 }
