@@ -73,6 +73,13 @@ void view_on_leave(struct core *c, uint16_t nid)
 
 	if (!m || !is_master(c) || m->rec.state != MEMBER_ACTIVE || m->leaves)
 		return;
+	/*
+	 * A master that goes itself has asked another to take over: a proposal of its own would
+	 * cross that one's, and the members would stand still until both have timed out. Whoever
+	 * wants to leave says so again to the new master.
+	 */
+	if (c->leaving)
+		return;
 	m->leaves = true;
 	view_propose(c, "a node leaves");
 }

@@ -54,6 +54,14 @@ static bool dialling(const struct core *c, const struct member *m)
 	return false;
 }
 
+/* Stands still for another's proposal, who can still be reached: a proposal of our own would only cross it. */
+static bool awaits_view(const struct core *c)
+{
+	const struct member *m = c->frozen ? member_find(c, c->promised_to) : NULL;
+
+	return m && m != c->self && m->link;
+}
+
 static void check_member(struct core *c, struct member *m)
 {
 	uint64_t limit = c->cfg.dead_ms * MS;
@@ -65,7 +73,7 @@ static void check_member(struct core *c, struct member *m)
 		m->lost_at = c->now - limit;
 	}
 	if (m->gone) {
-		if (!m->link && !c->proposing)
+		if (!m->link && !c->proposing && is_master(c) && !awaits_view(c))
 			view_propose(c, "a node left");
 		return;
 	}

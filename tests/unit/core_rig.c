@@ -230,19 +230,24 @@ static void step(unsigned int i, struct core_event *ev)
 		carry_out(i, &a[k], ev);
 }
 
+/* What is on its way longest arrives. */
+static void deliver(void)
+{
+	struct item *it = head;
+
+	head = it->next;
+	if (!head)
+		tail = &head;
+	if (!rig.nodes[it->to].cut)
+		step(it->to, &it->ev);
+	free(it->recs);
+	free(it);
+}
+
 static void drain(void)
 {
-	struct item *it;
-
-	while ((it = head)) {
-		head = it->next;
-		if (!head)
-			tail = &head;
-		if (!rig.nodes[it->to].cut)
-			step(it->to, &it->ev);
-		free(it->recs);
-		free(it);
-	}
+	while (head)
+		deliver();
 }
 
 void rig_pass(uint64_t us)
@@ -443,6 +448,15 @@ void rig_leave(unsigned int i)
 {
 	step(i, &(struct core_event){ .type = EV_LEAVE });
 	rig_pass(50000);
+}
+
+void rig_leave_both(unsigned int first, unsigned int second, unsigned int events)
+{
+	step(first, &(struct core_event){ .type = EV_LEAVE });
+	while (events-- && head)
+		deliver();
+	step(second, &(struct core_event){ .type = EV_LEAVE });
+	rig_pass(400000);
 }
 
 static void hang_up(unsigned int i)

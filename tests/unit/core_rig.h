@@ -68,6 +68,8 @@ void rig_say(unsigned int from, unsigned int to, const struct core_msg *m, const
 /* To node @i, which looks for its cluster: an offer to join it at node @whose. */
 void rig_offer(unsigned int i, unsigned int whose);
 void rig_leave(unsigned int i);
+/* Node @first leaves, and after @events things that were on their way node @second. */
+void rig_leave_both(unsigned int first, unsigned int second, unsigned int events);
 void rig_kill(unsigned int i);
 /* The agent of @i is killed; its pages stay, and others are not given time to miss it. */
 void rig_agent_kill(unsigned int i);

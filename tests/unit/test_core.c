@@ -88,6 +88,21 @@ static void a_master_that_leaves_hands_its_office_over(void **state)
 	assert_int_equal(rig.nodes[2].prot[5], PAGE_SHARED);
 }
 
+/* At whatever moment of the master's leave: all within far less than it takes to miss somebody. */
+static void who_leaves_with_the_master_waits_for_no_timeout(void **state)
+{
+	(void)state;
+	for (unsigned int events = 0; events < 24; events++) {
+		rig_start(3, 64);
+		rig_leave_both(0, 1, events);
+		assert_int_equal(rig.nodes[0].state, CORE_OUT);
+		assert_int_equal(rig.nodes[1].state, CORE_OUT);
+		assert_int_equal(rig.nodes[2].state, CORE_MEMBER);
+		assert_int_equal(info(2).members, 1);
+		rig_stop();
+	}
+}
+
 static void what_only_a_dead_node_had_is_lost_and_said_so(void **state)
 {
 	(void)state;
@@ -431,6 +446,7 @@ int main(void)
 		THREE(the_oldest_survivor_follows_a_dead_master),
 		THREE(a_node_that_leaves_hands_its_pages_over),
 		THREE(a_master_that_leaves_hands_its_office_over),
+		cmocka_unit_test(who_leaves_with_the_master_waits_for_no_timeout),
 		TWO(what_only_a_dead_node_had_is_lost_and_said_so),
 		TWO(ids_are_not_used_again),
 		THREE(a_write_takes_the_page_from_all_readers),
