@@ -211,6 +211,54 @@ for line in open(sys.argv[1]): json.loads(line)["event"]' "$dir/events"
 	check "events as text" grep -q "node 2 active" "$dir/events"
 }
 
+# Tells of values on the second node until it has $2 of them; when it began to hear, only they tell.
+tail_on_second() {
+	"$dsm" -p "$two" channel tail "$1" --count "$2" --timeout 20000 >"$dir/tail"
+}
+
+put_until_told() {
+	local tail
+	tail_on_second "$1" 3 &
+	tail=$!
+	pids+=("$tail")
+	put_one() {
+		"$dsm" -p "$one" channel put "$1" "one more" && ! kill -0 "$2" 2>/dev/null
+	}
+	until_true 15 put_one "$1" "$tail"
+	wait "$tail" && [[ $(sort -u "$dir/tail") == "one more" ]]
+}
+
+# A writer at full speed on one node, its reader on the other, and more to do than processors.
+nodes_stay_under_load() {
+	local hog bench status hogs=()
+	for hog in 1 2 3 4; do
+		bash -c 'while :; do :; done' &
+		hogs+=($!)
+	done
+	"$dsm" -p "$one" channel bench "$1" --interval 1000 >"$dir/bench" &
+	bench=$!
+	pids+=("${hogs[@]}" "$bench")
+	until_true 15 table dsm-channel-bench -p "$two" channel list "$1" &&
+		tail_on_second "$1/dsm-channel-bench" 50 &&
+		wait "$bench"
+	status=$?
+	{
+		kill "${hogs[@]}"
+		wait "${hogs[@]}"
+	} 2>/dev/null
+	[[ $status == 0 ]] && members "$one" 2 && members "$two" 2
+}
+
+channels_cross_nodes() {
+	local segment=dsm:cli-channel
+	check "channel put makes a cluster's channel" gives 0 "" -p "$one" channel put $segment/c first
+	check "the other node lists it" table "c        4096" -p "$two" channel list $segment
+	check "what is put at one node is told at the other" put_until_told $segment/c
+	check "both nodes stay while one writes as fast as it can" nodes_stay_under_load $segment
+	check "the cluster's segment goes" gives 0 "" -p "$two" segment unlink $segment
+	check "and is gone at the other node" until_true 5 gives 4 "no such" -p "$one" channel list $segment
+}
+
 agents_answer() {
 	read -r one two < <(free_ports 2)
 	agent "$one" --standalone
@@ -227,6 +275,7 @@ agents_answer() {
 	locks_and_barriers_are_shown
 	top_is_live
 	events_follow
+	channels_cross_nodes
 }
 
 agents_go() {
