@@ -8,6 +8,8 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "lib/segment/segment.h"
+
 static inline void bytes_copy(void *to, const void *from, size_t n)
 {
 	if (n)
@@ -28,6 +30,8 @@ static inline bool bytes_same(const void *left, const void *right, size_t n)
 {
 	const uint8_t *a = left, *b = right;
 
+	if (likely(n - 8 <= 8))
+		return !(bytes_differ8(a, b) | bytes_differ8(a + n - 8, b + n - 8));
 	if (n > 32)
 		return !memcmp(a, b, n);
 	if (n >= 8) {

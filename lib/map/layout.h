@@ -21,7 +21,7 @@
 #include "lib/segment/segment.h"
 
 #define MAP_MAGIC   0x3150414d4d5344aeull
-#define MAP_VERSION 1u
+#define MAP_VERSION 2u
 #define MAP_STRIPES 64u /* the low bits of a hash choose one; a power of two */
 #define MAP_SLOTS   7u	/* entries of a bucket */
 #define MAP_LOAD    4u	/* entries a bucket may have on average before the table grows */
@@ -80,7 +80,7 @@ struct map_header {
 	uint32_t stripes;	/* MAP_STRIPES */
 	uint32_t stripe_shift;	/* bytes from one stripe to the next, as a power of two */
 	uint32_t root;		/* of the segment: whose grains its tables are */
-	uint64_t hash_key[2];	/* random */
+	uint64_t hash_key[2];	/* random; see hash.h */
 	_Atomic uint64_t table; /* word of the oldest table that still has buckets in use */
 	uint8_t reserved[4048];
 };
@@ -186,6 +186,7 @@ struct map_journal {
 	uint64_t version, count, ttl, fresh_list;
 	uint32_t fresh_count, over_index, over;
 	uint32_t spare_count;	/* of spares: a hint */
+	uint32_t shy;		/* gets until the next one may be a glance: cluster */
 	_Atomic uint32_t depth; /* of reading sections begun by the program */
 };
 static_assert(sizeof(struct map_journal) <= sizeof(((struct seg_slot *)0)->map_area), "layout");

@@ -4,6 +4,8 @@
  *
  *	open.c		make, open, remove
  *	table.h		from a hash to a bucket to an entry; the reader's fast path
+ *	hash.h		from a key to a hash
+ *	section.h	how readers keep what they look at from being freed, or learn that it was
  *	read.c		get, find, sections
  *	write.c		set, delete and the like: all are one decision under a stripe's lock
  *	commit.h	how a change is made in one step, and made complete after a kill
@@ -24,10 +26,12 @@
 #include <dsm/heap.h>
 #include <dsm/map.h>
 
+#include "lib/map/hash.h"
 #include "lib/map/layout.h"
 
 struct dsm_map {
 	dsm_segment_t *seg;
+	uint8_t *base; /* of the segment */
 	dsm_heap_t *heap;
 	struct map_header *header;
 	struct map_watch *watch;
@@ -36,9 +40,10 @@ struct dsm_map {
 	uint8_t *stripes;
 	uint32_t stripe_shift, root;
 	bool spares; /* old blocks may be used again as they are */
-	uint64_t hash_key[2];
-	_Atomic uint64_t limit; /* bytes of the segment as seen last: it only grows */
-	_Atomic uint32_t busy;	/* locks that somebody had when they were tried */
+	struct hash_key hash_key;
+	_Atomic uint64_t limit;	    /* bytes of the segment as seen last: it only grows */
+	_Atomic uint64_t pass_seen; /* that had started: cluster */
+	_Atomic uint32_t busy;	    /* locks that somebody had when they were tried */
 	_Atomic uint64_t
 		known_table[2]; /* words found good, by the lowest bit of their logarithm */
 };
@@ -99,8 +104,10 @@ struct map_change {
 	uint64_t ret_version;
 };
 
-/* read.c */
-uint64_t map_hash(const struct dsm_map *m, const void *key, size_t key_size);
+static inline uint64_t map_hash(const struct dsm_map *m, const void *key, size_t key_size)
+{
+	return hash_of(&m->hash_key, key, key_size);
+}
 
 /* write.c: make it, or say why not. */
 int map_change(struct dsm_map *m, struct map_change *c);

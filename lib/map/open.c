@@ -39,9 +39,11 @@ int map_attach(struct dsm_map *m, dsm_segment_t *seg, uint64_t off)
 	if (h->version != MAP_VERSION)
 		return seg_error(-EPROTO, "the map's layout has version %u, not %u", h->version,
 				 MAP_VERSION);
-	*m = (struct dsm_map){
-		.seg = seg, .header = h, .stripe_shift = h->stripe_shift, .root = h->root
-	};
+	*m = (struct dsm_map){ .seg = seg,
+			       .base = seg->base,
+			       .header = h,
+			       .stripe_shift = h->stripe_shift,
+			       .root = h->root };
 	if (h->stripes != MAP_STRIPES || m->stripe_shift < STRIPE_SHIFT_HOST ||
 	    m->stripe_shift > STRIPE_SHIFT_CLUSTER ||
 	    !seg_checked(seg, off, header_bytes(m->stripe_shift), SEG_PAGE))
@@ -50,8 +52,7 @@ int map_attach(struct dsm_map *m, dsm_segment_t *seg, uint64_t off)
 	m->grace = seg_at(seg, off + MAP_GRACE_AT);
 	m->growth = seg_at(seg, off + MAP_GROWTH_AT);
 	m->stripes = seg_at(seg, off + MAP_STRIPES_AT);
-	m->hash_key[0] = h->hash_key[0];
-	m->hash_key[1] = h->hash_key[1];
+	hash_key_make(&m->hash_key, h->hash_key);
 	atomic_store(&m->limit, seg_size(seg));
 	return 0;
 }

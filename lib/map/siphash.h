@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The keyed hash of maps: SipHash-1-3, by the description in Aumasson and Bernstein, "SipHash: a
+ * SipHash-1-3, by the description in Aumasson and Bernstein, "SipHash: a
  * fast short-input PRF" (2012). Who does not know the key cannot make keys collide.
  */
 #ifndef DSM_LIB_MAP_SIPHASH_H

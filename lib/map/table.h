@@ -42,7 +42,7 @@ static inline struct map_table *table_head(const struct dsm_map *m, uint64_t tab
 }
 static inline struct map_bucket *table_bucket(const struct dsm_map *m, uint64_t table, uint64_t i)
 {
-	return (struct map_bucket *)seg_at(m->seg, table_off(table) + SEG_PAGE) + i;
+	return (struct map_bucket *)(m->base + table_off(table) + SEG_PAGE) + i;
 }
 static inline struct map_bucket *table_bucket_of(const struct dsm_map *m, uint64_t table,
 						 uint64_t hash)
@@ -106,7 +106,7 @@ static inline const uint8_t *found_value(const struct map_found *f)
 static inline bool entry_look(struct dsm_map *m, uint64_t word, struct map_found *ret)
 {
 	uint64_t off = word & SLOT_OFF_MASK;
-	struct map_entry *e = seg_at(m->seg, off);
+	struct map_entry *e = (struct map_entry *)(m->base + off);
 
 	if (unlikely(off & 7) || !map_within(m, off + sizeof(*e)))
 		return false;
@@ -117,28 +117,29 @@ static inline bool entry_look(struct dsm_map *m, uint64_t word, struct map_found
 }
 
 /*
- * The slots of @b with the tag of @hash, as a set: bit 4 * i + 3 for slot i. Four slots at a time
+ * The slots of @b with the tag of @hash, as a set: bit 2 * i + 1 for slot i. Four slots at a time
  * where the processor can: a slot is a word that is stored whole, and whoever follows a match
  * loads it again.
  */
-#define MATCH_SLOTS 0x08888888u
+#define MATCH_BITS  2u /* a slot has in a set */
+#define MATCH_SLOTS 0x2aaau
 
 static inline uint32_t match_slot(uint32_t set)
 {
-	return (uint32_t)__builtin_ctz(set) / 4;
+	return (uint32_t)__builtin_ctz(set) / MATCH_BITS;
 }
 
 static inline uint32_t bucket_match(const struct map_bucket *b, uint64_t hash)
 {
 #if defined(__SSE2__) && !defined(__SANITIZE_THREAD__)
-	const __m128i *v = (const __m128i *)(const void *)b;
+	const __m128 *v = (const __m128 *)(const void *)b;
 	__m128i tag = _mm_set1_epi16((short)(hash >> SLOT_TAG_BITS));
-	__m128i low = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(v), tag),
-				      _mm_cmpeq_epi16(_mm_load_si128(v + 1), tag));
-	__m128i high = _mm_packs_epi16(_mm_cmpeq_epi16(_mm_load_si128(v + 2), tag),
-				       _mm_cmpeq_epi16(_mm_load_si128(v + 3), tag));
+	/* The upper halves of four slots each: the tag is the odd word of a half. */
+	__m128i low = _mm_castps_si128(_mm_shuffle_ps(v[0], v[1], _MM_SHUFFLE(3, 1, 3, 1)));
+	__m128i high = _mm_castps_si128(_mm_shuffle_ps(v[2], v[3], _MM_SHUFFLE(3, 1, 3, 1)));
 
-	return ((uint32_t)_mm_movemask_epi8(low) | (uint32_t)_mm_movemask_epi8(high) << 16) &
+	return (uint32_t)_mm_movemask_epi8(
+		       _mm_packs_epi16(_mm_cmpeq_epi16(low, tag), _mm_cmpeq_epi16(high, tag))) &
 	       MATCH_SLOTS;
 #else
 	uint32_t set = 0;
@@ -146,7 +147,7 @@ static inline uint32_t bucket_match(const struct map_bucket *b, uint64_t hash)
 	for (uint32_t i = 0; i < MAP_SLOTS; i++) {
 		uint64_t word = atomic_load_explicit(&b->slot[i], memory_order_relaxed);
 
-		set |= (uint32_t)(!((word ^ hash) >> SLOT_TAG_BITS)) << (4 * i + 3);
+		set |= (uint32_t)(!((word ^ hash) >> SLOT_TAG_BITS)) << (MATCH_BITS * i + 1);
 	}
 	return set;
 #endif
@@ -178,15 +179,14 @@ static inline void map_fetch(struct dsm_map *m, uint64_t hash)
 		__builtin_prefetch(b);
 		return;
 	}
-	i = match_slot(bucket_match(b, hash) | 1u << (4 * MAP_SLOTS - 1));
-	entry = m->seg->base +
-		(atomic_load_explicit(&b->slot[i], memory_order_relaxed) & SLOT_OFF_MASK);
+	i = match_slot(bucket_match(b, hash) | 1u << (MATCH_BITS * MAP_SLOTS - 1));
+	entry = m->base + (atomic_load_explicit(&b->slot[i], memory_order_relaxed) & SLOT_OFF_MASK);
 	__builtin_prefetch(entry);
 	__builtin_prefetch(entry + 64);
 	__builtin_prefetch(entry + 128);
 }
 
-/* 0 with @ret, which has no entry when there is none; -EBADMSG. */
+/* 0 with @ret; -ENOENT; -EBADMSG. */
 static inline int bucket_find(struct dsm_map *m, struct map_bucket *b, uint64_t hash,
 			      const void *key, size_t key_size, struct map_found *ret)
 {
@@ -194,33 +194,38 @@ static inline int bucket_find(struct dsm_map *m, struct map_bucket *b, uint64_t 
 		_Atomic uint64_t *slot = &b->slot[match_slot(mask)];
 		uint64_t word = atomic_load_explicit(slot, memory_order_acquire);
 
-		if (!word)
+		if (unlikely(!word))
 			continue;
+		__builtin_prefetch(m->base + (word & SLOT_OFF_MASK) + 64);
+		__builtin_prefetch(m->base + (word & SLOT_OFF_MASK) + 128);
 		if (unlikely(!entry_look(m, word, ret)))
 			return -EBADMSG;
-		if (ret->key_size == key_size && bytes_same(ret->entry->key, key, key_size)) {
+		if (likely(ret->key_size == key_size &&
+			   bytes_same(ret->entry->key, key, key_size))) {
 			ret->slot = slot;
 			return 0;
 		}
 	}
-	ret->entry = NULL;
-	return 0;
+	return -ENOENT;
 }
 
 /* The same along the chain of @b. */
 static inline int chain_find(struct dsm_map *m, uint64_t table, struct map_bucket *b, uint64_t hash,
 			     const void *key, size_t key_size, struct map_found *ret)
 {
-	uint32_t steps = table_over(table) + 1;
+	uint32_t steps = 0;
 
-	do {
+	for (;;) {
 		int err = bucket_find(m, b, hash, key, key_size, ret);
 
-		if (err || ret->entry)
+		if (likely(err != -ENOENT))
 			return err;
 		b = chain_next(m, table, atomic_load_explicit(&b->ctl, memory_order_acquire));
-	} while (b && --steps);
-	return b ? -EBADMSG : 0;
+		if (likely(!b))
+			return -ENOENT;
+		if (unlikely(++steps > table_over(table)))
+			return -EBADMSG;
+	}
 }
 
 #endif

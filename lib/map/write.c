@@ -4,7 +4,6 @@
  * place, and the one that was there to the retired ones.
  */
 #include "lib/map/commit.h"
-#include "lib/map/siphash.h"
 #include "lib/map/table.h"
 
 #define WRITE_TRIES 16 /* growing makes room each time */
@@ -132,13 +131,14 @@ static int place_find(struct map_writer *w, const struct map_change *c, uint64_t
 	do {
 		int err = bucket_find(w->m, b, hash, c->key, c->key_size, &p->found);
 
-		if (err)
-			return map_damaged("a bucket");
-		if (p->found.entry)
+		if (likely(!err))
 			return 0;
+		if (unlikely(err != -ENOENT))
+			return map_damaged("a bucket");
 		for (uint32_t i = 0; i < MAP_SLOTS && !p->empty; i++)
 			if (!atomic_load_explicit(&b->slot[i], memory_order_relaxed))
 				p->empty = &b->slot[i];
+		p->found.entry = NULL;
 		p->last = b;
 		b = chain_next(w->m, w->table, atomic_load_explicit(&b->ctl, memory_order_relaxed));
 	} while (b && --steps);
@@ -290,7 +290,7 @@ int map_change(struct dsm_map *m, struct map_change *c)
 	if (unlikely(!self))
 		return -EUSERS;
 	j = map_journal(self);
-	hash = siphash13(m->hash_key, c->key, c->key_size);
+	hash = map_hash(m, c->key, c->key_size);
 	map_fetch(m, hash);
 	if (c->want < MAP_DELETE)
 		err = entry_make(m, j, c, hash);

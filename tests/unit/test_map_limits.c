@@ -7,11 +7,13 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "lib/map/map.h"
-#include "lib/map/siphash.h"
 #include "tests/unit/map_rig.h"
 #include "tests/unit/segment_rig.h"
 
@@ -56,7 +58,7 @@ static void a_damaged_map_is_not_opened(void **state)
 	h->magic ^= 1;
 	h->version++;
 	assert_int_equal(dsm_map_open(rig_seg[1], "m", &m), -EPROTO);
-	assert_non_null(strstr(dsm_last_error(), "version 2"));
+	assert_non_null(strstr(dsm_last_error(), "version 3"));
 	h->version--;
 	h->stripe_shift = 40;
 	assert_int_equal(dsm_map_open(rig_seg[1], "m", &m), -EBADMSG);
@@ -99,7 +101,7 @@ static void a_full_segment_is_an_error(void **state)
 }
 
 /* By another implementation of the same description, with key 0, 0. */
-static void the_hash_is_siphash(void **state)
+static void the_hash_of_long_keys_is_siphash(void **state)
 {
 	static const uint64_t key[2] = { 0, 0 };
 
@@ -110,14 +112,117 @@ static void the_hash_is_siphash(void **state)
 	assert_true(siphash13(key, "key:0000000042", 14) == 0xb3a69a142d447924ull);
 }
 
+/* By another implementation of the same description, with key 0, 0. */
+static void keys_of_each_length_have_the_hash_described(void **state)
+{
+	static const struct {
+		const char *key;
+		uint64_t hash;
+	} known[] = {
+		{ "", 0xf7daf36fafcdbdd1ull },
+		{ "a", 0x4b5052e603a63cbeull },
+		{ "abc", 0x1c96d0ee1229710full },
+		{ "abcd", 0xab326646b38f5c72ull },
+		{ "abcdefg", 0x963c62408d5c7061ull },
+		{ "abcdefgh", 0x999cb334dfaac7a9ull },
+		{ "key:0000000042", 0x16ae3194bb35d0f8ull },
+		{ "0123456789abcdef", 0x7ddb5187d1210074ull },
+		{ "0123456789abcdefg", 0x3323a4f8b8d9776bull },
+	};
+	static const uint64_t random[2] = { 0, 0 };
+	struct hash_key key;
+
+	(void)state;
+	hash_key_make(&key, random);
+	for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+		assert_true(hash_of(&key, known[i].key, strlen(known[i].key)) == known[i].hash);
+}
+
+/* Short keys that differ in one byte, or in their length alone. */
+static void no_two_short_keys_are_hashed_from_the_same_words(void **state)
+{
+	static const uint64_t random[2] = { 3, 7 };
+	uint64_t seen[17 * 18];
+	uint8_t bytes[16];
+	struct hash_key key;
+	size_t n = 0;
+
+	(void)state;
+	hash_key_make(&key, random);
+	for (size_t size = 0; size <= 16; size++)
+		for (size_t at = 0; at <= size; at++) {
+			memset(bytes, 0, sizeof(bytes));
+			if (at < size)
+				bytes[at] = 1;
+			seen[n] = hash_of(&key, bytes, size);
+			for (size_t i = 0; i < n; i++)
+				assert_true(seen[i] != seen[n]);
+			n++;
+		}
+}
+
+#define WHOLE 4000u /* bytes of a value: below what a glance reads */
+
+static struct {
+	uint8_t *pages; /* two; the second one cannot be written until a get tries to */
+	uint8_t fill;
+} torn;
+
+static void set_filled(uint8_t fill)
+{
+	uint8_t value[WHOLE];
+
+	memset(value, fill, sizeof(value));
+	if (dsm_map_set(rig_map[1], "whole", 5, value, sizeof(value), NULL))
+		abort();
+}
+
+/* In the midst of the copy: the value is replaced so often that its memory is used again. */
+static void replace_meanwhile(int number)
+{
+	(void)number;
+	if (mprotect(torn.pages + SEG_PAGE, SEG_PAGE, PROT_READ | PROT_WRITE))
+		abort();
+	for (int i = 0; i < 100; i++)
+		set_filled(++torn.fill);
+}
+
+static void a_value_that_is_replaced_while_it_is_copied_is_got_whole(void **state)
+{
+	struct sigaction action = { .sa_handler = replace_meanwhile }, before;
+	uint8_t *buffer;
+
+	(void)state;
+	torn.pages = mmap(NULL, 2 * SEG_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	assert_true(torn.pages != MAP_FAILED);
+	set_filled(torn.fill = 1);
+	assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
+	for (size_t at = SEG_PAGE - WHOLE + 64; at < SEG_PAGE; at += 500) {
+		buffer = torn.pages + at;
+		assert_int_equal(mprotect(torn.pages + SEG_PAGE, SEG_PAGE, PROT_NONE), 0);
+		assert_int_equal(dsm_map_get(rig_map[0], "whole", 5, buffer, WHOLE, NULL), WHOLE);
+		for (size_t i = 1; i < WHOLE; i++)
+			assert_int_equal(buffer[i], buffer[0]);
+	}
+	assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+	assert_int_equal(munmap(torn.pages, 2 * SEG_PAGE), 0);
+	assert_int_equal(dsm_map_validate(rig_map[0]), 0);
+}
+
 #define FRESH(test) cmocka_unit_test_setup(test, map_rig_fresh)
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		FRESH(patterns_of_keys_do_not_crowd),  FRESH(each_map_hashes_by_a_key_of_its_own),
-		FRESH(a_damaged_map_is_not_opened),    cmocka_unit_test(a_full_segment_is_an_error),
-		cmocka_unit_test(the_hash_is_siphash),
+		FRESH(patterns_of_keys_do_not_crowd),
+		FRESH(each_map_hashes_by_a_key_of_its_own),
+		FRESH(a_damaged_map_is_not_opened),
+		cmocka_unit_test(a_full_segment_is_an_error),
+		cmocka_unit_test(the_hash_of_long_keys_is_siphash),
+		cmocka_unit_test(keys_of_each_length_have_the_hash_described),
+		cmocka_unit_test(no_two_short_keys_are_hashed_from_the_same_words),
+		FRESH(a_value_that_is_replaced_while_it_is_copied_is_got_whole),
 	};
 
 	return cmocka_run_group_tests(tests, map_rig_open_host, map_rig_close_host);
