@@ -32,6 +32,10 @@ test_server_pipes_LIBS := cmocka libuv jansson
 test_server_topic_SRCS := tests/unit/test_server_topic.c tests/unit/agent_rig.c $(AGENT_RIG)
 test_server_topic_LIBS := cmocka libuv jansson
 
+UNIT += test_topic_kept
+test_topic_kept_SRCS := tests/unit/test_topic_kept.c agent/client/topic_kept.c
+test_topic_kept_LIBS := cmocka
+
 UNIT += test_spin
 test_spin_SRCS := tests/unit/test_spin.c agent/spin.c
 test_spin_LIBS := cmocka

@@ -21,7 +21,8 @@
  * takes nothing from elsewhere until it goes; then the newest of what others publish
  * comes. Of publishers on several nodes, whose value was published last wins at all other nodes.
  * A value lives as long as its node's programs have the topic open: it is offered to those who
- * subscribe later also when the publisher has gone.
+ * subscribe later also when the publisher has gone. Thereafter this node's agent keeps it for a while
+ * for who opens the topic here again; it may have been overtaken elsewhere meanwhile.
  *
  * The agent's end is the topic's: topic_lost() is true then, and it must be opened again.
  * A child of fork() has the mapping, but is neither subscriber nor publisher.

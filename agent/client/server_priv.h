@@ -8,6 +8,7 @@
 
 #include "agent/client/proto.h"
 #include "agent/client/server.h"
+#include "agent/client/topic_kept.h"
 #include "agent/listener.h"
 
 #define CLIENT_NUMBERS		      65535u /* 0 is nobody, 65535 is left out */
@@ -99,8 +100,9 @@ struct server {
 	bool node_numbers[CLIENT_NUMBERS]; /* taken by node barriers */
 	struct node_topic *topics;
 	uint32_t ntopics;
-	uint64_t last_topic; /* number of the one made last */
-	bool membarrier;     /* the kernel has it */
+	struct kept_topics kept; /* that nobody has open */
+	uint64_t last_topic;	 /* number of the one made last */
+	bool membarrier;	 /* the kernel has it */
 };
 
 /* --- server_session.c --- */

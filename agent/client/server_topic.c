@@ -48,6 +48,7 @@ struct node_topic {
 	struct core_topic_state state; /* as the core said last */
 	uint32_t presence;	       /* publishers of this node that came or went */
 	bool complained;
+	bool restored; /* its value was kept, and nothing has come since */
 	char name[TOPIC_NAME_MAX];
 };
 
@@ -101,6 +102,42 @@ static int topic_memory(struct node_topic *t)
 	return -slots_open((char *)at + TOPIC_HEAD_BYTES, t->bytes - TOPIC_HEAD_BYTES, &t->slots);
 }
 
+/* What was kept of it: false, nothing, or nothing that can be used. */
+static bool topic_restore(struct server *s, struct node_topic *t)
+{
+	struct topic_memory m;
+
+	if (!topic_kept_take(&s->kept, t->name, t->size, &m))
+		return false;
+	if (slots_open((char *)m.head + TOPIC_HEAD_BYTES, m.bytes - TOPIC_HEAD_BYTES, &t->slots) ||
+	    t->slots.size != t->size) {
+		topic_memory_free(&m);
+		return false;
+	}
+	t->head = m.head;
+	t->bytes = m.bytes;
+	t->fd = m.fd;
+	memset(t->head, 0, sizeof(*t->head));
+	t->restored = true;
+	return true;
+}
+
+/* The last value outlives who wrote and read it. */
+static void topic_leave(struct server *s, struct node_topic *t)
+{
+	struct topic_memory m = {
+		.head = t->head, .bytes = t->bytes, .size = t->size, .fd = t->fd
+	};
+
+	if (t->name[0] && slots_newest(&t->slots)) {
+		strcpy(m.name, t->name);
+		topic_keep(&s->kept, &m);
+		t->head = NULL;
+		t->fd = -1;
+	}
+	topic_free(t);
+}
+
 static int topic_new(struct server *s, const char *name, uint32_t size, struct node_topic **ret)
 {
 	struct node_topic *t;
@@ -113,7 +150,7 @@ static int topic_new(struct server *s, const char *name, uint32_t size, struct n
 		return ENOMEM;
 	t->size = size ? size : TOPIC_SIZE_DEFAULT;
 	strcpy(t->name, name);
-	err = topic_memory(t);
+	err = topic_restore(s, t) ? 0 : topic_memory(t);
 	if (err) {
 		topic_free(t);
 		return err;
@@ -241,9 +278,11 @@ void server_topic_put(struct server *s, uint64_t id, const void *bytes, uint32_t
 		return;
 	}
 	newest = atomic_load(&t->slots.head->newest);
-	/* Numbers grow for those who read here, whoever publishes. */
-	if (number <= newest >> 8 || number >= UINT64_MAX >> 8)
+	/* Numbers grow for those who read here, whoever publishes; what was kept may come again. */
+	if (!(t->restored && number == newest >> 8) &&
+	    (number <= newest >> 8 || number >= UINT64_MAX >> 8))
 		number = (newest >> 8) + 1;
+	t->restored = false;
 	if (slots_put(&t->slots, bytes, n, number, newest))
 		wake_all(&t->slots.head->bell);
 	t->seen = number;
@@ -333,6 +372,7 @@ static void publisher_set(struct server *s, struct node_topic *t, struct session
 	/* One that takes another's place is another publisher; 2: whoever looks sees a difference. */
 	t->presence += t->publisher && c ? 2 : 1;
 	t->publisher = c;
+	t->restored = false;
 	t->seen = slots_newest(&t->slots);
 	hear_again(t);
 }
@@ -416,7 +456,7 @@ void server_topic_done(struct server *s, uint64_t id)
 	if (!t || t->sessions)
 		return; /* it was opened again meanwhile */
 	topic_unlist(s, t);
-	topic_free(t);
+	topic_leave(s, t);
 }
 
 void topics_free(struct server *s)
@@ -427,4 +467,5 @@ void topics_free(struct server *s)
 		topic_unlist(s, t);
 		topic_free(t);
 	}
+	topic_kept_free(&s->kept);
 }

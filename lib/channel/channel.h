@@ -118,6 +118,7 @@ struct dsm_channel {
 	_Alignas(64) _Atomic uint32_t read_lock;
 	struct seg_spin spin;
 	struct slots in;
+	uint64_t old; /* values up to this number are not the last any more; not in a cluster: 0 */
 	struct channel_count *count; /* the seat's, or own_count */
 	struct channel_count own_count;
 	/* The rest: the keeper's, but for what is constant. */

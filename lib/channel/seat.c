@@ -69,12 +69,16 @@ static void follow_on(struct dsm_channel *ch, int peer)
 /* Which flows the handle writes, reads and counts follows from its seat. */
 static void face(struct dsm_channel *ch, uint32_t role)
 {
+	uint64_t told;
 	int peer;
 
 	channel_lock(&ch->write_lock);
 	channel_lock(&ch->read_lock);
 	atomic_store(&ch->role, role);
 	peer = channel_peer_seat(ch);
+	/* What this node's agent kept may have been overtaken while nobody here had the channel open. */
+	told = ch->place.seg->cluster ? seat_told_written(ch, peer) : 0;
+	ch->old = told ? told - 1 : 0;
 	ch->in = ch->place.flow[peer];
 	ch->out = ch->place.flow[!peer];
 	ch->topic_out = ch->place.topic[!peer];

@@ -101,15 +101,16 @@ static inline int take(struct dsm_channel *ch, bool newer, void *buffer, size_t 
 		       uint64_t *ret_number)
 {
 	uint32_t trouble = atomic_load_explicit(&ch->trouble, memory_order_relaxed);
-	uint64_t number = 0;
+	uint64_t number = 0, than;
 	int n;
 
 	channel_lock(&ch->read_lock);
 	if (unlikely(trouble & TROUBLE_BROKEN))
 		newer = true;
-	n = slots_read(&ch->in,
-		       newer ? atomic_load_explicit(&ch->count->seen, memory_order_relaxed) : 0,
-		       buffer, room, &number);
+	than = newer ? atomic_load_explicit(&ch->count->seen, memory_order_relaxed) : 0;
+	if (unlikely(than < ch->old))
+		than = ch->old;
+	n = slots_read(&ch->in, than, buffer, room, &number);
 	if (likely(n >= 0))
 		count_value(ch->count, number);
 	channel_unlock(&ch->read_lock);
@@ -150,9 +151,10 @@ int dsm_channel_read(dsm_channel_t *ch, void *buffer, size_t room, uint64_t *ret
 	n = take(ch, false, buffer, room, ret_number);
 	if (likely(n >= 0))
 		return n;
-	if (n == -ENODATA)
-		(void)seg_error(n, "channel '%s': nothing was written yet", ch->name);
-	return n == -ENODATA || n == -EAGAIN ? nothing(ch, n) : n;
+	if (n != -ENODATA && n != -EAGAIN)
+		return n;
+	/* -EAGAIN: what is here is not the last value that was written, which nobody has. */
+	return nothing(ch, seg_error(-ENODATA, "channel '%s': nothing was written yet", ch->name));
 }
 
 int dsm_channel_read_newer(dsm_channel_t *ch, void *buffer, size_t room, uint64_t *ret_number)
