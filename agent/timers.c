@@ -80,11 +80,19 @@ static void spin_settle(struct agent *a)
 		uv_idle_stop(&a->idle);
 }
 
+/* Other nodes first: see server_flush(). */
+static void flush(struct agent *a)
+{
+	net_flush(a->net);
+	if (server_flush(a->server))
+		net_flush(a->net); /* a session that did not take its answer ended */
+}
+
 static void on_prepare(uv_prepare_t *handle)
 {
 	struct agent *a = handle->data;
 
-	net_flush(a->net);
+	flush(a);
 	timer_settle(a);
 	spin_settle(a);
 }
@@ -93,7 +101,7 @@ static void on_check(uv_check_t *handle)
 {
 	struct agent *a = handle->data;
 
-	net_flush(a->net);
+	flush(a);
 }
 
 static void on_retry(uv_timer_t *timer)

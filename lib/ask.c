@@ -50,6 +50,12 @@ int control_op(struct dsm *ctx, struct client_req *req, struct client_rep *rep)
 
 int thread_op(struct dsm *ctx, struct client_req *req, struct client_rep *rep)
 {
+	return thread_op_with(ctx, req, NULL, rep);
+}
+
+int thread_op_with(struct dsm *ctx, struct client_req *req, const void *payload,
+		   struct client_rep *rep)
+{
 	struct client_rep own;
 	struct session *s;
 	int err;
@@ -59,7 +65,7 @@ int thread_op(struct dsm *ctx, struct client_req *req, struct client_rep *rep)
 		err = thread_session(ctx, &s);
 		if (err)
 			return err;
-		err = session_ask(s, req, rep ? rep : &own);
+		err = session_ask_with(s, req, payload, rep ? rep : &own);
 		if (err != -ENOTCONN)
 			return err;
 		session_close(s);

@@ -50,6 +50,8 @@ struct thread_session {
 	uint64_t serial;	  /* the context's when it was opened */
 	struct lock_table *locks; /* of that life */
 	struct session s;
+	struct client_ahead ahead[CLIENT_AHEAD_MAX]; /* goes along to the next barrier */
+	uint32_t nahead;
 };
 
 struct dsm {
@@ -107,6 +109,10 @@ void fork_watch(void);
 /* thread.c: the calling thread's session, connected. */
 int thread_session(struct dsm *ctx, struct session **ret);
 void thread_session_end(void *session);
+/* Pages that the thread's next barrier takes along. -ENOSPC: it takes no more. */
+int thread_ahead_add(struct dsm *ctx, uint64_t key, uint64_t count, uint32_t flags);
+/* What there is of them, for the barrier; none are left. */
+size_t thread_ahead_take(struct dsm *ctx, struct client_ahead *ret);
 /* Called at a thread's end before its session is closed: for what stands on sessions. NULL: nothing does. */
 typedef void (*thread_ending_fn)(void);
 extern _Atomic(thread_ending_fn) thread_ending;
@@ -126,6 +132,9 @@ extern __thread struct thread_memory thread_memory __attribute__((tls_model("ini
 int control_ask(struct dsm *ctx, struct client_req *req, struct client_rep *rep);
 int control_op(struct dsm *ctx, struct client_req *req, struct client_rep *rep);
 int thread_op(struct dsm *ctx, struct client_req *req, struct client_rep *rep);
+/* The same with @req->length bytes of @payload along. */
+int thread_op_with(struct dsm *ctx, struct client_req *req, const void *payload,
+		   struct client_rep *rep);
 
 /* map.c: a region's mapping. Under regions_lock. */
 int region_map(struct dsm *ctx, const char *name, struct dsm_region **ret);

@@ -60,30 +60,47 @@ int dsm_release(dsm_t *ctx, void *ptr)
 	return err == -ENOENT ? -EINVAL : err;
 }
 
-int dsm_prefetch(dsm_t *ctx, const void *addr, size_t size, unsigned int flags)
+/* The keys of the first and the last page of a run. */
+static int keys_of(dsm_t *ctx, const void *addr, size_t size, uint64_t *ret_key, uint64_t *ret_last)
+{
+	int err = size ? key_of(ctx, addr, ret_key) : -EINVAL;
+
+	if (!err)
+		err = key_of(ctx, (const char *)addr + size - 1, ret_last);
+	if (!err && PAGE_KEY_REGION(*ret_last) != PAGE_KEY_REGION(*ret_key))
+		err = -EINVAL;
+	return err;
+}
+
+static int prefetch_now(dsm_t *ctx, uint64_t key, uint64_t count, uint32_t write)
 {
 	struct client_req req = {
 		.type = CLIENT_OP,
 		.arg = OP_PREFETCH,
-		.flags = flags & DSM_PREFETCH_FOR_WRITE ? F_WRITE : 0,
+		.flags = write,
+		.key = key,
+		.count = count,
 	};
 	struct session *s;
-	uint64_t last;
+	int err = thread_session(ctx, &s);
+
+	return err ? err : session_tell(s, &req);
+}
+
+int dsm_prefetch(dsm_t *ctx, const void *addr, size_t size, unsigned int flags)
+{
+	uint32_t write = flags & DSM_PREFETCH_FOR_WRITE ? F_WRITE : 0;
+	uint64_t key, last;
 	int err;
 
-	if (!size || (flags & ~DSM_PREFETCH_FOR_WRITE))
+	if (flags & ~(DSM_PREFETCH_FOR_WRITE | DSM_PREFETCH_AFTER_BARRIER))
 		return -EINVAL;
-	err = key_of(ctx, addr, &req.key);
-	if (!err)
-		err = key_of(ctx, (const char *)addr + size - 1, &last);
-	if (!err && PAGE_KEY_REGION(last) != PAGE_KEY_REGION(req.key))
-		err = -EINVAL;
-	if (!err)
-		err = thread_session(ctx, &s);
+	err = keys_of(ctx, addr, size, &key, &last);
 	if (err)
 		return err;
-	req.count = last - req.key + 1;
-	return session_tell(s, &req);
+	if (flags & DSM_PREFETCH_AFTER_BARRIER)
+		return thread_ahead_add(ctx, key, last - key + 1, write);
+	return prefetch_now(ctx, key, last - key + 1, write);
 }
 
 int dsm_page_info_get(dsm_t *ctx, const void *addr, struct dsm_page_info *ret)

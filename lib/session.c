@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <sys/un.h>
 #include <unistd.h>
 
@@ -169,6 +170,23 @@ static int request_send(struct session *s, struct client_req *req, int fd)
 	return n < 0 ? gone(errno) : 0;
 }
 
+static int payload_send(struct session *s, struct client_req *req, const void *payload)
+{
+	struct iovec iov[2] = { { req, sizeof(*req) },
+				{ (void *)(uintptr_t)payload, req->length } };
+	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
+	ssize_t n;
+
+	if (s->fd < 0)
+		return -ENOTCONN;
+	req->ticket = ++s->ticket;
+	s->piped = s->pipes && req->type == CLIENT_OP;
+	do {
+		n = s->piped ? writev(s->to, iov, 2) : sendmsg(s->fd, &msg, MSG_NOSIGNAL);
+	} while (n < 0 && errno == EINTR);
+	return n < 0 ? gone(errno) : 0;
+}
+
 int session_tell(struct session *s, struct client_req *req)
 {
 	return request_send(s, req, -1);
@@ -274,22 +292,13 @@ int session_ask_fd(struct session *s, struct client_req *req, int fd, struct cli
 int session_ask_text(struct session *s, struct client_req *req, const char *text,
 		     struct client_rep *rep, int *ret_fd)
 {
-	struct iovec iov[2] = { { req, sizeof(*req) }, { (void *)(uintptr_t)text, strlen(text) } };
-	struct msghdr msg = { .msg_iov = iov, .msg_iovlen = 2 };
-	ssize_t n;
 	int err;
 
 	*ret_fd = -1;
-	if (s->fd < 0)
-		return -ENOTCONN;
-	req->ticket = ++s->ticket;
-	req->length = (uint32_t)iov[1].iov_len;
-	do {
-		n = sendmsg(s->fd, &msg, MSG_NOSIGNAL);
-	} while (n < 0 && errno == EINTR);
-	if (n < 0)
-		return gone(errno);
-	err = await_fd(s, rep, ret_fd);
+	req->length = (uint32_t)strlen(text);
+	err = payload_send(s, req, text);
+	if (!err)
+		err = await_fd(s, rep, ret_fd);
 	if (err && *ret_fd >= 0) {
 		close(*ret_fd);
 		*ret_fd = -1;
@@ -299,8 +308,14 @@ int session_ask_text(struct session *s, struct client_req *req, const char *text
 
 int session_ask(struct session *s, struct client_req *req, struct client_rep *rep)
 {
+	return session_ask_with(s, req, NULL, rep);
+}
+
+int session_ask_with(struct session *s, struct client_req *req, const void *payload,
+		     struct client_rep *rep)
+{
 	struct client_rep own;
-	int err = request_send(s, req, -1);
+	int err = req->length ? payload_send(s, req, payload) : request_send(s, req, -1);
 
 	return err ? err : session_await(s, rep ? rep : &own);
 }

@@ -53,6 +53,9 @@ int session_pipes(struct session *s);
  * when the agent has gone. @rep may be NULL.
  */
 int session_ask(struct session *s, struct client_req *req, struct client_rep *rep);
+/* The same with @req->length bytes of @payload along. */
+int session_ask_with(struct session *s, struct client_req *req, const void *payload,
+		     struct client_rep *rep);
 /* The same with a descriptor along (-1: none); @ret_fd (may be NULL) gets the one that came back, or -1. */
 int session_ask_fd(struct session *s, struct client_req *req, int fd, struct client_rep *rep,
 		   int *ret_fd);

@@ -2,6 +2,7 @@
 /* The sessions of threads: made at need, closed with their thread. */
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "lib/context.h"
 
@@ -72,6 +73,33 @@ int thread_session(struct dsm *ctx, struct session **ret)
 	thread_memory = (struct thread_memory){ t->serial, t->locks, t->s.client };
 	*ret = &t->s;
 	return 0;
+}
+
+int thread_ahead_add(struct dsm *ctx, uint64_t key, uint64_t count, uint32_t flags)
+{
+	struct session *s;
+	struct thread_session *t;
+	int err = thread_session(ctx, &s);
+
+	if (err)
+		return err;
+	t = pthread_getspecific(ctx->thread_key);
+	if (t->nahead == CLIENT_AHEAD_MAX || count > UINT32_MAX)
+		return -ENOSPC;
+	t->ahead[t->nahead++] = (struct client_ahead){ key, (uint32_t)count, flags };
+	return 0;
+}
+
+size_t thread_ahead_take(struct dsm *ctx, struct client_ahead *ret)
+{
+	struct thread_session *t = pthread_getspecific(ctx->thread_key);
+	size_t n = t ? t->nahead : 0;
+
+	if (!n)
+		return 0;
+	memcpy(ret, t->ahead, n * sizeof(*ret));
+	t->nahead = 0;
+	return n;
 }
 
 /* NULL: the context was closed, and the session with it. */

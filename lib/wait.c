@@ -15,7 +15,14 @@ int dsm_barrier_wait(dsm_t *ctx, uint32_t id, uint32_t count, uint64_t timeout_u
 		.timeout_us = timeout_us,
 	};
 
-	return ctx ? thread_op(ctx, &req, NULL) : -EINVAL;
+	struct client_ahead ahead[CLIENT_AHEAD_MAX];
+	size_t n;
+
+	if (!ctx)
+		return -EINVAL;
+	n = thread_ahead_take(ctx, ahead);
+	req.length = (uint32_t)(n * sizeof(ahead[0]));
+	return thread_op_with(ctx, &req, ahead, NULL);
 }
 
 static int wait_key(dsm_t *ctx, const void *addr, uint64_t *ret)

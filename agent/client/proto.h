@@ -59,7 +59,7 @@ enum client_type {
 		12, /* the session's topic has a newer value. No reply, but for an error */
 	/*
 	 * Descriptor: a pipe to write to, for answers. Reply: descriptor: a pipe for requests. CLIENT_OP
-	 * may come through it from then on, one struct client_req each, and is answered through the other
+	 * may come through it from then on, written in one piece each, and is answered through the other
 	 * one; a pipe takes little more than half of what a unix socket does. The end for requests is
 	 * open for reading too, so that writing to it never raises SIGPIPE: that the
 	 * agent has gone shows where the answers come out. The end of either pipe is the session's.
@@ -101,6 +101,19 @@ struct client_req {
 	uint32_t reserved;
 };
 static_assert(sizeof(struct client_req) == 96, "client protocol");
+
+/*
+ * OP_BARRIER may have up to CLIENT_AHEAD_MAX of these as payload: pages to
+ * prefetch when the barrier lets the session go.
+ */
+struct client_ahead {
+	uint64_t key;
+	uint32_t count; /* pages */
+	uint32_t flags; /* F_WRITE */
+};
+static_assert(sizeof(struct client_ahead) == 16, "client protocol");
+
+#define CLIENT_AHEAD_MAX 16u
 
 #define CLIENT_LAST 1u /* client_rep.flags: nothing more follows for this ticket */
 

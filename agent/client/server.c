@@ -200,7 +200,27 @@ static void reply_op(struct session *c, const struct core_reply *reply)
 		rep.flags = 0;
 	else
 		c->wait = WAIT_NOTHING;
-	packet_reply(c, &rep, -1);
+	if (reply->op == OP_BARRIER)
+		request_barrier_done(c, reply->err);
+	else
+		packet_reply(c, &rep, -1);
+}
+
+bool server_flush(struct server *s)
+{
+	struct session *next;
+
+	if (!s->answers_due)
+		return false;
+	s->answers_due = false;
+	for (struct session *c = s->sessions; c; c = next) {
+		next = c->next;
+		if (!c->answer_due)
+			continue;
+		c->answer_due = false;
+		packet_error(c, c->answer_err);
+	}
+	return true;
 }
 
 void server_reply(struct server *s, const struct core_reply *reply)

@@ -76,6 +76,12 @@ void server_topic_put(struct server *s, uint64_t id, const void *bytes, uint32_t
 int server_topic_get(struct server *s, uint64_t id, void *room, uint64_t *ret_number);
 /* The core is out of the cluster: who asked for that is told. */
 void server_left(struct server *s);
+/*
+ * Gives the answers that wait until the network has been written to: a program that is
+ * woken takes the processor, and other nodes would hear later what they wait for.
+ * False: there was none.
+ */
+bool server_flush(struct server *s);
 /* Some program waits for the core's answer. */
 bool server_waiting(const struct server *s);
 /* When server_tick() is due, UINT64_MAX: never. */

@@ -166,7 +166,7 @@ static void barrier_release(struct server *s, struct node_barrier *b, int err)
 		if (!waits_at(c, b->id))
 			continue;
 		c->wait = WAIT_NOTHING;
-		packet_error(c, err);
+		request_barrier_done(c, err);
 	}
 }
 

@@ -9,6 +9,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -34,6 +35,17 @@ static int pipe_reopen(int fd, int flags)
 	return again < 0 ? -errno : again;
 }
 
+/* What belongs to a request was written with it, in one piece. */
+static bool payload_read(int fd, struct client_packet *p)
+{
+	size_t n = p->req.length;
+
+	if (n >= sizeof(p->payload) || (n && read(fd, p->payload, n) != (ssize_t)n))
+		return false;
+	p->payload[n] = '\0';
+	return true;
+}
+
 static void pipes_event(uv_poll_t *handle, int status, int events)
 {
 	struct session *c = ((struct session_pipes *)handle)->session;
@@ -44,7 +56,7 @@ static void pipes_event(uv_poll_t *handle, int status, int events)
 	(void)events;
 	if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK || errno == EINTR))
 		return;
-	if (n != sizeof(packet.req)) {
+	if (n != sizeof(packet.req) || !payload_read(c->pipes->requests, &packet)) {
 		if (n > 0)
 			log_warn("process %d wrote a piece of a request: session closed", c->pid);
 		session_end(c);

@@ -52,6 +52,12 @@ struct session {
 	uint32_t barrier;
 	uint64_t due_us;
 
+	/* Pages to ask for when the barrier that it waits at lets it go. */
+	struct client_ahead ahead[CLIENT_AHEAD_MAX];
+	uint32_t nahead;
+	bool answer_due; /* by server_flush(): what came of the barrier */
+	int answer_err;
+
 	/* An answer that did not fit into the socket. */
 	struct client_rep *late;
 	int late_fd;
@@ -97,6 +103,7 @@ struct server {
 	uint64_t barrier_due; /* no waiter times out earlier */
 	uint32_t next_number;
 	uint32_t nsessions, nprograms, nlisteners;
+	bool answers_due;		   /* of some sessions */
 	bool node_numbers[CLIENT_NUMBERS]; /* taken by node barriers */
 	struct node_topic *topics;
 	uint32_t ntopics;
@@ -120,7 +127,7 @@ struct client_packet {
 	struct client_req req;
 	char payload[1024]; /* NUL-terminated */
 	int fd;		    /* that came along, -1: none; the handler's to close or keep */
-	bool piped;	    /* through the session's pipes: no payload */
+	bool piped;	    /* through the session's pipes */
 };
 /* 0; -EAGAIN: none there; else the session is at its end. */
 int packet_receive(struct session *c, struct client_packet *ret);
@@ -146,6 +153,11 @@ void pipes_end(struct session *c);
 
 /* --- server_request.c --- */
 void request_handle(struct session *c, struct client_packet *p);
+/*
+ * The session's barrier has ended: asks for the pages that are wanted then, if @err lets it
+ * go on. The answer waits for server_flush().
+ */
+void request_barrier_done(struct session *c, int err);
 /* The core's answer to an attachment's question. */
 void request_attach_reply(struct session *c, const struct core_reply *reply);
 

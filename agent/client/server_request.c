@@ -202,8 +202,47 @@ static bool op_run_ok(const struct client_req *req)
 	}
 }
 
-static void op_handle(struct session *c, const struct client_req *req)
+/* Notes what to ask for after the barrier that @p arrives at. 0 or a positive errno. */
+static int ahead_take(struct session *c, const struct client_packet *p)
 {
+	uint32_t n = p->req.length / sizeof(c->ahead[0]);
+
+	if (p->req.length % sizeof(c->ahead[0]) || n > CLIENT_AHEAD_MAX)
+		return EINVAL;
+	memcpy(c->ahead, p->payload, p->req.length);
+	for (uint32_t i = 0; i < n; i++) {
+		const struct client_ahead *a = &c->ahead[i];
+
+		if (!a->count || (a->flags & ~(uint32_t)F_WRITE) ||
+		    PAGE_KEY_PAGE(a->key) + a->count > PAGE_KEY_PAGE(UINT64_MAX) + 1)
+			return EINVAL;
+	}
+	c->nahead = n;
+	return 0;
+}
+
+void request_barrier_done(struct session *c, int err)
+{
+	for (uint32_t i = 0; i < c->nahead && !err; i++) {
+		struct core_creq ask = {
+			.client = c->number,
+			.op = OP_PREFETCH,
+			.key = c->ahead[i].key,
+			.count = c->ahead[i].count,
+			.flags = c->ahead[i].flags,
+			.timeout_us = CORE_NO_TIMEOUT,
+		};
+
+		core_ask(c, &ask);
+	}
+	c->nahead = 0;
+	c->answer_due = c->srv->answers_due = true;
+	c->answer_err = err;
+}
+
+static void op_handle(struct session *c, const struct client_packet *p)
+{
+	const struct client_req *req = &p->req;
 	struct core_creq ask = {
 		.client = c->number,
 		.op = req->arg,
@@ -216,6 +255,10 @@ static void op_handle(struct session *c, const struct client_req *req)
 	};
 
 	if (req->arg < OP_LOCK || req->arg > OP_READY || !op_run_ok(req)) {
+		packet_error(c, EINVAL);
+		return;
+	}
+	if (req->arg == OP_BARRIER && ahead_take(c, p)) {
 		packet_error(c, EINVAL);
 		return;
 	}
@@ -265,7 +308,8 @@ static int request_check(const struct session *c, const struct client_packet *p)
 		return EINVAL;
 	if (p->piped && req->type != CLIENT_OP)
 		return EINVAL;
-	if ((req->length && req->type != CLIENT_QUERY && req->type != CLIENT_TOPIC_OPEN) ||
+	if ((req->length && req->type != CLIENT_QUERY && req->type != CLIENT_TOPIC_OPEN &&
+	     (req->type != CLIENT_OP || req->arg != OP_BARRIER)) ||
 	    (p->fd >= 0 && req->type != CLIENT_REGION_UFFD && req->type != CLIENT_PIPES))
 		return EINVAL;
 	if (!c->number && req->type != CLIENT_HELLO)
@@ -291,7 +335,7 @@ static void request_run(struct session *c, struct client_packet *p)
 		packet_error(c, region_detach(c, req));
 		break;
 	case CLIENT_OP:
-		op_handle(c, req);
+		op_handle(c, p);
 		break;
 	case CLIENT_STATUS:
 		status_handle(c);

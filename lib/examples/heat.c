@@ -7,7 +7,7 @@
  *
  * Each program computes its rows with plain loads and stores. What it needs of
  * its neighbours, one row above and one below, comes when it is touched; it is
- * asked for ahead of time, right after the barrier, and computed last.
+ * asked for ahead of time, along with the barrier, and needed last.
  */
 #include <getopt.h>
 #include <stdio.h>
@@ -32,10 +32,14 @@ static double now(void)
 static void ask_row(const struct heat_team *t, const struct heat_grid *g, uint32_t row,
 		    unsigned int flags)
 {
-	(void)dsm_prefetch(t->ctx, heat_row(g, row), g->size * sizeof(double), flags);
+	(void)dsm_prefetch(t->ctx, heat_row(g, row), g->size * sizeof(double),
+			   flags | DSM_PREFETCH_AFTER_BARRIER);
 }
 
-/* The neighbours' rows to read, and the own rows that neighbours have read. */
+/*
+ * For the sweep that comes after the next barrier: the neighbours' rows to read, and the
+ * own rows that neighbours have read.
+ */
 static void ask_ahead(const struct heat_team *t, const struct heat_grid *from,
 		      const struct heat_grid *to)
 {
@@ -57,10 +61,10 @@ static int sweep_jacobi(const struct heat_team *t, const struct heat_grid *from,
 {
 	uint32_t low = t->share.low, high = t->share.high;
 
-	ask_ahead(t, from, to);
 	heat_jacobi_rows(from, to, low + 1, high - 1);
 	heat_jacobi_rows(from, to, low, low + 1);
 	heat_jacobi_rows(from, to, high - 1, high);
+	ask_ahead(t, to, from);
 	return heat_team_meet(t);
 }
 
@@ -69,10 +73,10 @@ static int sweep_sor(const struct heat_team *t, const struct heat_grid *g)
 	uint32_t low = t->share.low, high = t->share.high;
 
 	for (unsigned int colour = 0; colour < 2; colour++) {
-		ask_ahead(t, g, g);
 		heat_sor_rows(g, low + 1, high - 1, colour);
 		heat_sor_rows(g, low, low + 1, colour);
 		heat_sor_rows(g, high - 1, high, colour);
+		ask_ahead(t, g, g);
 		if (heat_team_meet(t))
 			return -1;
 	}
@@ -110,6 +114,7 @@ static struct heat_grid *run(const struct heat_options *o, struct heat_team *t, 
 	init_rows(t, from);
 	if (o->method == HEAT_JACOBI)
 		init_rows(t, to);
+	ask_ahead(t, from, o->method == HEAT_JACOBI ? to : from);
 	if (heat_team_meet(t))
 		return NULL;
 	start = now();

@@ -244,7 +244,8 @@ void node_step(unsigned int i, struct core_event *ev, const uint64_t *values)
 {
 	struct node *n = &sim.nodes[i];
 	const struct core_action *a;
-	bool gone[CORE_MSG_PAGES]; /* before the step: what it takes away comes as an event of its own */
+	bool gone
+		[CORE_MSG_PAGES]; /* before the step: what it takes away comes as an event of its own */
 	size_t count;
 
 	for (uint32_t k = 0; ev->type == EV_REVOKED && k < ev->count; k++)

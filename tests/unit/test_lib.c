@@ -112,6 +112,33 @@ static void prefetched_pages_come_by_themselves(void **state)
 	assert_int_equal(dsm_release(node[0], here), 0);
 }
 
+static void what_is_prefetched_after_a_barrier_waits_for_it(void **state)
+{
+	char *here = nodes_pages(4), *remote = nodes_there(1, here);
+
+	(void)state;
+	memset(here, 1, 4 * PAGE);
+	assert_int_equal(dsm_prefetch(node[1], remote, 2 * PAGE, DSM_PREFETCH_AFTER_BARRIER), 0);
+	assert_int_equal(dsm_prefetch(node[1], remote + 3 * PAGE, PAGE,
+				      DSM_PREFETCH_AFTER_BARRIER | DSM_PREFETCH_FOR_WRITE),
+			 0);
+	assert_int_equal(state_of(1, remote), DSM_STATE_INVALID);
+	assert_int_equal(dsm_barrier_wait(node[1], 71, 1, DSM_FOREVER), 0);
+	UNTIL(state_of(1, remote + PAGE) == DSM_STATE_SHARED);
+	UNTIL(state_of(1, remote + 3 * PAGE) == DSM_STATE_MODIFIED);
+	assert_int_equal(state_of(1, remote + 2 * PAGE), DSM_STATE_INVALID);
+	/* Once, and so many. */
+	remote[0] = 2;
+	here[0] = 3;
+	assert_int_equal(dsm_barrier_wait(node[1], 71, 1, DSM_FOREVER), 0);
+	assert_int_equal(state_of(1, remote), DSM_STATE_INVALID);
+	for (int i = 0; i < 16; i++)
+		assert_int_equal(dsm_prefetch(node[1], remote, 1, DSM_PREFETCH_AFTER_BARRIER), 0);
+	assert_int_equal(dsm_prefetch(node[1], remote, 1, DSM_PREFETCH_AFTER_BARRIER), -ENOSPC);
+	assert_int_equal(dsm_barrier_wait(node[1], 71, 1, DSM_FOREVER), 0);
+	assert_int_equal(dsm_release(node[0], here), 0);
+}
+
 /* --- locks --- */
 
 #define ADDS 300
@@ -355,6 +382,7 @@ int main(void)
 		cmocka_unit_test(bad_memory_requests_are_refused),
 		cmocka_unit_test(page_info_tells_who_has_it),
 		cmocka_unit_test(prefetched_pages_come_by_themselves),
+		cmocka_unit_test(what_is_prefetched_after_a_barrier_waits_for_it),
 		cmocka_unit_test(a_lock_excludes_threads_and_nodes),
 		cmocka_unit_test(locks_belong_to_their_thread),
 		cmocka_unit_test(a_thread_that_ends_hands_its_lock_on),

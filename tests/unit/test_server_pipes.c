@@ -194,12 +194,10 @@ static void what_is_no_operation_is_refused(void **state)
 {
 	struct piped p = open_piped();
 	struct client_req status = { .type = CLIENT_STATUS, .ticket = ++next_ticket };
-	struct client_req payload = lock_op(OP_LOCK), strange = lock_op(99);
+	struct client_req strange = lock_op(99);
 
 	(void)state;
-	payload.length = 10;
 	assert_int_equal(ask(&p, &status), EINVAL);
-	assert_int_equal(ask(&p, &payload), EINVAL);
 	assert_int_equal(ask(&p, &strange), EINVAL);
 	assert_int_equal(ask_lock(&p, OP_LOCK), 0);
 	close_piped(&p);
@@ -207,12 +205,57 @@ static void what_is_no_operation_is_refused(void **state)
 
 static void a_piece_of_a_request_ends_the_session(void **state)
 {
-	struct piped p = open_piped();
+	struct piped p = open_piped(), q = open_piped();
+	struct client_req no_payload = lock_op(OP_BARRIER);
 	struct client_rep rep;
 
 	(void)state;
 	assert_int_equal(write(p.to, "half", 4), 4);
 	assert_false(answer(&p, &rep));
+	close_piped(&p);
+	no_payload.length = sizeof(struct client_ahead);
+	tell(&q, &no_payload);
+	assert_false(answer(&q, &rep));
+	close_piped(&q);
+}
+
+/* A request with @size bytes of what it wants after a barrier. */
+static int ask_ahead(struct piped *p, uint32_t what, struct client_ahead ahead, uint32_t size)
+{
+	struct {
+		struct client_req req;
+		struct client_ahead ahead[CLIENT_AHEAD_MAX + 1];
+	} packet = { .req = lock_op(what) };
+	struct client_rep rep;
+
+	packet.req.count = 1;
+	packet.req.length = size;
+	for (uint32_t i = 0; i <= CLIENT_AHEAD_MAX; i++)
+		packet.ahead[i] = ahead;
+	assert_int_equal(write(p->to, &packet, sizeof(packet.req) + size),
+			 sizeof(packet.req) + size);
+	assert_true(answer(p, &rep));
+	assert_int_equal(rep.ticket, packet.req.ticket);
+	return rep.err;
+}
+
+static void what_a_barrier_takes_along_is_checked(void **state)
+{
+	struct piped p = open_piped();
+	struct client_ahead good = { .count = 1 }, none = { 0 }, flags = { .count = 1, .flags = 8 };
+	struct client_ahead beyond = { .key = PAGE_KEY_PAGE(UINT64_MAX), .count = 2 };
+	uint32_t one = sizeof(good);
+
+	(void)state;
+	assert_int_equal(ask_ahead(&p, OP_BARRIER, good, one), 0);
+	assert_int_equal(ask_ahead(&p, OP_BARRIER, good, CLIENT_AHEAD_MAX * one), 0);
+	assert_int_equal(ask_ahead(&p, OP_BARRIER, good, (CLIENT_AHEAD_MAX + 1) * one), EINVAL);
+	assert_int_equal(ask_ahead(&p, OP_BARRIER, good, one - 1), EINVAL);
+	assert_int_equal(ask_ahead(&p, OP_BARRIER, none, one), EINVAL);
+	assert_int_equal(ask_ahead(&p, OP_BARRIER, flags, one), EINVAL);
+	assert_int_equal(ask_ahead(&p, OP_BARRIER, beyond, one), EINVAL);
+	assert_int_equal(ask_ahead(&p, OP_LOCK, good, one), EINVAL);
+	assert_int_equal(ask_lock(&p, OP_LOCK), 0);
 	close_piped(&p);
 }
 
@@ -276,6 +319,7 @@ int main(void)
 		TEST(one_thing_is_asked_at_a_time),
 		TEST(what_is_no_operation_is_refused),
 		TEST(a_piece_of_a_request_ends_the_session),
+		TEST(what_a_barrier_takes_along_is_checked),
 		TEST(who_does_not_read_is_not_waited_for),
 		TEST(only_pipes_are_taken_and_once),
 		TEST(the_agents_end_shows_in_the_answers),

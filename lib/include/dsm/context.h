@@ -141,11 +141,18 @@ int dsm_alloc_at(dsm_region_t *region, uint64_t offset, size_t size, void **ret)
 /** Give it back, on any node. -EINVAL: no allocation starts at @ptr. */
 int dsm_release(dsm_t *ctx, void *ptr);
 
-#define DSM_PREFETCH_FOR_WRITE 1u /**< dsm_prefetch(): pages come with the right to write */
+/* Flags of dsm_prefetch(). */
+#define DSM_PREFETCH_FOR_WRITE 1u /**< pages come with the right to write */
+/**
+ * Not now, but as soon as the next barrier that the calling thread waits at lets it
+ * go: the request goes along with the barrier's, and needs no message of its own.
+ */
+#define DSM_PREFETCH_AFTER_BARRIER 2u
 
 /**
  * Ask for the pages that [addr, addr + size) touches, without waiting: a hint. Worth it for
  * pages that are going to be needed in a while; those that are here cost little.
+ * -ENOSPC: more than 16 runs of pages for one barrier.
  */
 int dsm_prefetch(dsm_t *ctx, const void *addr, size_t size, unsigned int flags);
 
