@@ -8,10 +8,13 @@
  */
 #include <errno.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "place.h"
 
-#define LOOK_NS (RING_LOOK_US * 1000ull) /* how often it looks whether its clients live */
+#define LOOK_NS	    (RING_LOOK_US * 1000ull) /* how often it looks whether its clients live */
+#define LOOK_ALL_NS (40 * LOOK_NS)	     /* though no process is known to have gone */
+#define SUSPECT	    2u /* looks at all after a departure, which may come too early */
 
 struct dsm_listener {
 	struct place_map map;
@@ -23,7 +26,9 @@ struct dsm_listener {
 	uint32_t next;		 /* place to go on at, for fairness */
 	struct dsm_conn *last;	 /* told readable; may have more */
 	struct seg_spin spin;
-	uint64_t looked_ns;
+	uint64_t looked_ns, looked_all_ns;
+	int departures;	  /* tells of processes that go; -1: nothing does */
+	uint32_t suspect; /* so many looks are to be at all clients */
 };
 
 static void todo_set(struct dsm_listener *l, uint32_t index)
@@ -118,6 +123,8 @@ static void inherit(struct dsm_listener *l)
 
 static void listener_free(struct dsm_listener *l)
 {
+	if (l->departures >= 0)
+		close(l->departures);
 	free(l->conns);
 	free(l->todo);
 	free(l);
@@ -133,6 +140,8 @@ static struct dsm_listener *listener_new(const struct place_map *m)
 	l->serial = atomic_load(&m->seg->serial);
 	l->words = (m->max_conns + 63) / 64;
 	seg_spin_begin(&l->spin);
+	l->departures = seg_departures_open(m->seg);
+	l->suspect = SUSPECT;
 	l->conns = calloc(m->max_conns, sizeof(struct dsm_conn *));
 	l->todo = calloc(l->words, sizeof(*l->todo));
 	if (l->conns && l->todo)
@@ -296,7 +305,10 @@ static int look_round(struct dsm_listener *l, bool only_new, dsm_conn_t **ret)
 	return 0;
 }
 
-/* Looks whether the clients live; those that do not are to be told of. */
+/*
+ * Looks whether the clients live; those that do not are to be told of. As long as no process lets
+ * go of the segment none has died, so clients that do nothing cost nothing.
+ */
 static void look_for_deaths(struct dsm_listener *l)
 {
 	uint64_t now = seg_now_ns();
@@ -304,6 +316,12 @@ static void look_for_deaths(struct dsm_listener *l)
 	if (now - l->looked_ns < LOOK_NS)
 		return;
 	l->looked_ns = now;
+	if (l->departures < 0 || seg_departures_seen(l->departures))
+		l->suspect = SUSPECT;
+	if (!l->suspect && now - l->looked_all_ns < LOOK_ALL_NS)
+		return;
+	l->suspect -= l->suspect > 0;
+	l->looked_all_ns = now;
 	for (uint32_t i = 0; i < place_count(&l->map); i++) {
 		struct conn_place *p = place_at(&l->map, i);
 

@@ -174,6 +174,14 @@ static inline seg_id seg_slot_id(const struct seg_slot *s)
  */
 bool seg_alive(dsm_segment_t *seg, seg_id id);
 /*
+ * For who looks after many: seg_alive() asks the kernel, at a price that grows with the number of
+ * participants. A descriptor that tells of processes which let go of the segment, the
+ * caller's to close; -1: it cannot be told, so look at each. A thread's end is no departure.
+ */
+int seg_departures_open(dsm_segment_t *seg);
+/* Since it was last asked. The departed may be seen alive for an instant yet. */
+bool seg_departures_seen(int fd);
+/*
  * Clean up after @id, all layers (no lock may be held), if it is dead. True: it is gone, by
  * whomever; false: it lives.
  */
