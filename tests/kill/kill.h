@@ -8,6 +8,7 @@
 #define DSM_TESTS_KILL_H
 
 #include <dsm/channel.h>
+#include <dsm/context.h>
 #include <dsm/heap.h>
 #include <dsm/map.h>
 #include <dsm/ring.h>
@@ -17,10 +18,14 @@
 #define USERS	  4  /* that are killed; of the seats of the channel the first two have one each */
 #define SURVIVORS 1  /* that are not: after the others */
 #define BLOCKS	  24 /* a user's words for blocks */
+#define LIVES	  16 /* of a user, whose words are others' than those of the lives before */
 #define KEYS	  300
 #define VALUE_MAX 400
 
-/* What a user of the heap has; it outlives the process. */
+/*
+ * What a user of the heap has; it outlives the process. Until the dead one is buried its words are
+ * its own, so the next life of the user has others.
+ */
 struct holder {
 	uint64_t block[BLOCKS];		 /* words of dsm_heap_alloc_to() */
 	_Atomic uint64_t filled[BLOCKS]; /* the same, once the block is filled */
@@ -29,7 +34,7 @@ struct holder {
 
 /* In the segment. */
 struct shared {
-	struct holder holders[USERS + SURVIVORS];
+	struct holder holders[USERS + SURVIVORS][LIVES];
 	_Atomic uint64_t rounds[USERS + SURVIVORS]; /* operations done: who goes on is seen by it */
 	_Atomic uint64_t sent, received;
 	_Atomic uint64_t wrong;
@@ -37,6 +42,7 @@ struct shared {
 };
 
 struct scene {
+	dsm_t *ctx; /* NULL: on this host */
 	dsm_segment_t *seg;
 	dsm_heap_t *heap;
 	dsm_map_t *map;
@@ -44,10 +50,9 @@ struct scene {
 	struct shared *shared;
 };
 
-/* Use everything at random for ever, as user @who. */
-void user_run(const struct scene *s, unsigned int who, uint64_t seed) __attribute__((noreturn));
-/* One operation on heap, map and ring each; for the process that kills. */
-void user_round(const struct scene *s, unsigned int who, uint64_t *rng);
+/* Use everything at random for ever, as user @who in its @life. */
+void user_run(const struct scene *s, unsigned int who, unsigned int life, uint64_t seed)
+	__attribute__((noreturn));
 /* Give back all blocks of @who, checking each. */
 void user_empty(const struct scene *s, unsigned int who);
 

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: MIT
 #include <errno.h>
+#include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "tests/kill/kill.h"
+
+#define BUSY_TRIES 5000
 
 /* Bytes that tell whose they are and how many. */
 static void fill(uint8_t *at, size_t n, uint64_t stamp)
@@ -70,11 +73,13 @@ static void use_heap(const struct scene *s, struct holder *h, uint64_t *x)
 
 void user_empty(const struct scene *s, unsigned int who)
 {
-	struct holder *h = &s->shared->holders[who];
+	for (unsigned int life = 0; life < LIVES; life++) {
+		struct holder *h = &s->shared->holders[who][life];
 
-	for (unsigned int k = 0; k < BLOCKS; k++)
-		if (h->block[k])
-			give_back(s, h, k);
+		for (unsigned int k = 0; k < BLOCKS; k++)
+			if (h->block[k])
+				give_back(s, h, k);
+	}
 }
 
 /* ------------------------------------------------------------ map */
@@ -194,30 +199,26 @@ static dsm_channel_t *take_seat(const struct scene *s, unsigned int who)
 {
 	struct dsm_channel_options o = DSM_CHANNEL_DEFAULTS;
 	dsm_channel_t *ch = NULL;
-	int err;
+	int err, tries = 0;
 
 	if (who > 1)
 		return NULL;
 	o.role = who ? DSM_CHANNEL_SLAVE : DSM_CHANNEL_MASTER;
 	o.stale = DSM_CHANNEL_NEVER;
 	o.size = VALUE_MAX;
-	err = dsm_channel_open(s->seg, "channel", &o, &ch);
+	/* In a cluster it takes its agent a moment to see that a process has died. */
+	do
+		err = dsm_channel_open(s->seg, "channel", &o, &ch);
+	while (err == -EBUSY && s->ctx && tries++ < BUSY_TRIES && !poll(NULL, 0, 1));
 	if (err)
 		note_wrong(s->shared, "dsm_channel_open", err);
 	return err ? NULL : ch;
 }
 
-void user_round(const struct scene *s, unsigned int who, uint64_t *rng)
-{
-	use_heap(s, &s->shared->holders[who], rng);
-	use_map(s, rng);
-	use_ring(s, rng);
-	atomic_fetch_add(&s->shared->rounds[who], 1);
-}
-
-void user_run(const struct scene *s, unsigned int who, uint64_t seed)
+void user_run(const struct scene *s, unsigned int who, unsigned int life, uint64_t seed)
 {
 	uint64_t rng = seed * 0x9e3779b97f4a7c15u + 1;
+	struct holder *h = &s->shared->holders[who][life % LIVES];
 	dsm_channel_t *ch = take_seat(s, who);
 
 	for (;;) {
@@ -227,7 +228,7 @@ void user_run(const struct scene *s, unsigned int who, uint64_t seed)
 				use_channel(s, ch, &rng);
 			break;
 		case 1:
-			use_heap(s, &s->shared->holders[who], &rng);
+			use_heap(s, h, &rng);
 			break;
 		case 2:
 			use_map(s, &rng);
