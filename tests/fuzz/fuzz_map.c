@@ -55,13 +55,12 @@ static uint8_t *place(void *map, uint32_t which, uint32_t off)
 		       off % 8 * 8;
 	case 4: { /* an entry */
 		char key[16];
+		size_t n = key_of((int)(off % ENTRIES), key);
+		uint64_t hash;
 
-		MUST(!dsm_map_read_begin(m));
-		MUST(!chain_find(
-			m, table,
-			table_bucket_of(m, table,
-					map_hash(m, key, key_of((int)(off % ENTRIES), key))),
-			map_hash(m, key, strlen(key)), key, strlen(key), &f));
+		MUST(n < sizeof(key) && !dsm_map_read_begin(m));
+		hash = map_hash(m, key, n);
+		MUST(!chain_find(m, table, table_bucket_of(m, table, hash), hash, key, n, &f));
 		dsm_map_read_end(m);
 		return f.entry ? (uint8_t *)f.entry + off / ENTRIES % 8 * 8 : NULL;
 	}
