@@ -2,7 +2,8 @@
 EXAMPLES := heat hello counter pingpong producer consumer basket letters
 TOOLS += $(EXAMPLES)
 
-heat_SRCS := lib/examples/heat.c lib/examples/heat_kernel.c lib/examples/heat_team.c
+heat_SRCS := lib/examples/heat.c lib/examples/heat_kernel.c lib/examples/heat_team.c \
+	lib/examples/heat_device.c
 heat_DEPS := $(B)/libdsm.a
 hello_SRCS := lib/examples/hello.c
 hello_DEPS := $(B)/libdsm.a

@@ -211,6 +211,8 @@ static const char usage[] =
 	"  --nodes N       programs that share the work (default 1)\n"
 	"  --rank R|auto   which of them this is (default: in order of arrival)\n"
 	"  --run N         a number that keeps runs at the same time apart (default 0)\n"
+	"  --device        memory by open() and mmap() of " HEAT_DEVICE ", without the library:\n"
+	"                  needs the module; runs 0 to 15\n"
 	"  --verify        rank 0 compares the result with a sequential run\n"
 	"  --progress      rank 0 tells how far it is\n"
 	"  --json          the result as JSON\n"
@@ -248,6 +250,9 @@ static bool option(struct heat_options *o, int c, const char *arg)
 	case 'm':
 		o->method = strcmp(arg, "sor") ? HEAT_JACOBI : HEAT_SOR;
 		return !strcmp(arg, "sor") || !strcmp(arg, "jacobi");
+	case 'd':
+		o->device = true;
+		return true;
 	case 'v':
 		o->verify = true;
 		return true;
@@ -263,17 +268,10 @@ static bool option(struct heat_options *o, int c, const char *arg)
 int main(int argc, char **argv)
 {
 	static const struct option longs[] = {
-		{ "size", 1, 0, 's' },
-		{ "sweeps", 1, 0, 'w' },
-		{ "method", 1, 0, 'm' },
-		{ "nodes", 1, 0, 'n' },
-		{ "rank", 1, 0, 'r' },
-		{ "run", 1, 0, 'u' },
-		{ "verify", 0, 0, 'v' },
-		{ "progress", 0, 0, 'p' },
-		{ "json", 0, 0, 'j' },
-		{ "help", 0, 0, 'h' },
-		{ 0 },
+		{ "size", 1, 0, 's' },	 { "sweeps", 1, 0, 'w' }, { "method", 1, 0, 'm' },
+		{ "nodes", 1, 0, 'n' },	 { "rank", 1, 0, 'r' },	  { "run", 1, 0, 'u' },
+		{ "device", 0, 0, 'd' }, { "verify", 0, 0, 'v' }, { "progress", 0, 0, 'p' },
+		{ "json", 0, 0, 'j' },	 { "help", 0, 0, 'h' },	  { 0 },
 	};
 	struct heat_options o = { .size = 512, .sweeps = 100, .nodes = 1, .rank = -1 };
 	int c, at = 0;

@@ -17,6 +17,7 @@ struct heat_options {
 	uint32_t run;	/* number that keeps runs apart */
 	int rank;	/* -1: in order of arrival */
 	enum heat_method method;
+	bool device; /* memory from the bare device, not from the library */
 	bool verify, progress, json;
 };
 
@@ -52,7 +53,9 @@ int heat_sequential(const struct heat_options *o, struct heat_grid *ret);
 /* heat_team.c: how the programs of a run meet. */
 struct heat_team {
 	dsm_t *ctx;
-	dsm_region_t *region;
+	dsm_region_t *region;	   /* NULL: the memory is a mapping of the device */
+	char *memory;		   /* who came, then the grids */
+	size_t bytes;		   /* of it */
 	struct heat_grid grids[2]; /* SOR uses the first */
 	uint32_t rank, nodes, barrier;
 	struct heat_share share;
@@ -64,5 +67,10 @@ int heat_team_join(const struct heat_options *o, struct heat_team *ret);
 int heat_team_meet(const struct heat_team *t);
 /* After the last meeting. */
 void heat_team_leave(struct heat_team *t);
+
+/* heat_device.c */
+#define HEAT_DEVICE "/dev/dsm"
+/* Memory of run @run, mapped; the caller unmaps @bytes. A negative errno. */
+int heat_device_map(uint32_t run, size_t bytes, char **ret);
 
 #endif

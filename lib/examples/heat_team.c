@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT
 /*
- * The programs of a run meet in a region named after it: the first makes it,
- * each counts itself in under a lock, the last to go deletes it. It begins with
- * the list of who came. Grids begin at multiples of ALIGNMENT: pages are given
+ * The programs of a run meet in a region named after it, or in a piece of the bare
+ * device: the first makes it, each counts itself in under a lock, the last to go deletes
+ * it. It begins with the list of who came. Grids begin at multiples of ALIGNMENT: pages are given
  * out in groups at first touch, and no group should lie across two grids.
  */
 #include <errno.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "heat.h"
@@ -65,29 +66,50 @@ static int sign_in(const struct heat_options *o, struct roster *r, struct heat_t
 
 static int open_region(const struct heat_options *o, struct heat_team *t)
 {
-	size_t bytes = o->size * heat_stride(o->size) * sizeof(double);
-	size_t grid = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	char name[32];
 	int err;
 
 	region_name(o->run, name, sizeof(name));
-	err = dsm_region_create(t->ctx, name, ALIGNMENT + 2 * grid, &t->region);
+	err = dsm_region_create(t->ctx, name, t->bytes, &t->region);
 	if (err == -EEXIST)
 		err = dsm_region_open(t->ctx, name, &t->region);
 	if (err)
 		return complain(name, err);
-	if (dsm_region_size(t->region) < ALIGNMENT + 2 * grid) {
+	if (dsm_region_size(t->region) < t->bytes) {
 		fprintf(stderr, "heat: run %u is one of another size: choose another --run\n",
 			o->run);
 		return -1;
 	}
+	t->memory = dsm_region_base(t->region);
+	return 0;
+}
+
+static int open_memory(const struct heat_options *o, struct heat_team *t)
+{
+	size_t bytes = o->size * heat_stride(o->size) * sizeof(double);
+	size_t grid = (bytes + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
+	int err;
+
+	t->bytes = ALIGNMENT + 2 * grid;
+	if (o->device) {
+		err = heat_device_map(o->run, t->bytes, &t->memory);
+		if (err)
+			return complain(HEAT_DEVICE, err);
+	} else if (open_region(o, t)) {
+		return -1;
+	}
 	for (int i = 0; i < 2; i++) {
-		char *base = (char *)dsm_region_base(t->region) + ALIGNMENT + i * grid;
+		char *base = t->memory + ALIGNMENT + i * grid;
 
 		t->grids[i] = (struct heat_grid){ (double *)(void *)base, heat_stride(o->size),
 						  o->size };
 	}
 	return 0;
+}
+
+static struct roster *roster_of(const struct heat_team *t)
+{
+	return (struct roster *)(void *)t->memory;
 }
 
 int heat_team_join(const struct heat_options *o, struct heat_team *ret)
@@ -102,9 +124,9 @@ int heat_team_join(const struct heat_options *o, struct heat_team *ret)
 		dsm_close(t.ctx);
 		return complain("lock", err);
 	}
-	signed_in = open_region(o, &t);
+	signed_in = open_memory(o, &t);
 	if (!signed_in)
-		signed_in = sign_in(o, dsm_region_base(t.region), &t);
+		signed_in = sign_in(o, roster_of(&t), &t);
 	(void)dsm_ctx_unlock(t.ctx, t.barrier);
 	if (signed_in) {
 		dsm_close(t.ctx);
@@ -122,15 +144,31 @@ int heat_team_meet(const struct heat_team *t)
 	return err ? complain("barrier", err) : 0;
 }
 
-void heat_team_leave(struct heat_team *t)
+/* The last one leaves the device's memory as it found it: with nobody in it. */
+static void leave_device(struct heat_team *t, bool last)
 {
-	struct roster *r = dsm_region_base(t->region);
+	if (last)
+		memset(roster_of(t), 0, sizeof(struct roster));
+	munmap(t->memory, t->bytes);
+}
+
+static void leave_region(struct heat_team *t, bool last)
+{
 	char name[32];
-	bool last = atomic_fetch_add(&r->left, 1) + 1 == t->nodes;
 
 	snprintf(name, sizeof(name), "%s", dsm_region_name(t->region));
 	dsm_region_close(t->region);
 	if (last)
 		(void)dsm_region_delete(t->ctx, name);
+}
+
+void heat_team_leave(struct heat_team *t)
+{
+	bool last = atomic_fetch_add(&roster_of(t)->left, 1) + 1 == t->nodes;
+
+	if (t->region)
+		leave_region(t, last);
+	else
+		leave_device(t, last);
 	dsm_close(t->ctx);
 }

@@ -2,6 +2,7 @@
 """What only the module can do, and deaths of whole machines."""
 import time
 
+from cases_work import run_on_all
 from lab.cases import case
 from lab.node import joined
 from lab.wait import check, until
@@ -75,3 +76,15 @@ def machine_dies(lab):
     one.ask("check", kept, 4, 2)
     check(one.ask_any("read", lost)[0] == "sigbus", "what only the dead machine had gives SIGBUS")
     check("lost" in alive.log(), "and a log line says so")
+
+
+@case(hosts=2, vm=True)
+def heat_over_a_bare_mapping(lab):
+    """open() and mmap() of the device is enough; what one run leaves does not disturb the next."""
+    nodes = lab.cluster()
+    for method in ("jacobi", "sor"):
+        run_on_all(nodes, ["heat", "--device", "--size", "128", "--sweeps", "20", "--method", method,
+                           "--nodes", "2", "--verify"], 120)
+    check(all(node.query("stats")["pages"]["in"] > 0 for node in nodes), "pages moved both ways")
+    regions = [region["name"] for region in nodes[0].query("region list")["regions"]]
+    check(regions == ["default"], "and in no region but the default one")
