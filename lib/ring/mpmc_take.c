@@ -83,6 +83,9 @@ bool mpmc_pass_done(dsm_ring_t *r)
 	uint64_t head = atomic_load(&r->consumer->head), locked, take;
 	uint64_t h = header_of(r, head & ~7ull);
 
+#ifdef DSM_MUTANT_RING_ROOM_LOST
+	return false;
+#endif
 	if ((header_state(h) != RING_DONE && header_state(h) != RING_PAD) ||
 	    lock_consumer(r, &locked, &take))
 		return false;

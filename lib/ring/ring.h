@@ -35,7 +35,11 @@
  * How long a sleeper lies before it looks whether its peers live: a death is told within 100 ms.
  * And where there is none to look after: a wake-up is missed only if its sender was killed.
  */
-#define RING_LOOK_US  50000u
+#ifdef DSM_MUTANT_RING_DEATH_LATE
+#define RING_LOOK_US 150000u
+#else
+#define RING_LOOK_US 50000u
+#endif
 #define RING_SLICE_US 100000u
 
 enum ring_state {

@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -83,8 +84,28 @@ static void work(dsm_channel_t *c)
 	}
 }
 
-/* A process in the seat @role that writes and reads until it is killed. */
-static pid_t peer(uint32_t role)
+static void stay_on_one(void)
+{
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	CPU_SET(0, &one);
+	if (sched_setaffinity(0, sizeof(one), &one))
+		_exit(7);
+}
+
+/* Run only when nobody else wants the processor that the hogs are on. */
+static void be_last(void)
+{
+	struct sched_param none = { 0 };
+
+	stay_on_one();
+	if (sched_setscheduler(0, SCHED_IDLE, &none))
+		_exit(8);
+}
+
+/* A process in the seat @role that writes and reads until it is killed; @last: if nobody else runs. */
+static pid_t peer(uint32_t role, bool last)
 {
 	struct dsm_channel_options o = DSM_CHANNEL_DEFAULTS;
 	dsm_channel_t *c;
@@ -95,6 +116,8 @@ static pid_t peer(uint32_t role)
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	o.role = role;
 	o.stale = DSM_CHANNEL_NEVER;
+	if (last)
+		be_last();
 	if (dsm_channel_connect(uri, RIG_NAME, &o, &c))
 		_exit(5);
 	work(c);
@@ -117,7 +140,7 @@ static void a_stopped_peer_is_stale_and_comes_back(void **state)
 
 	(void)state;
 	open_here(DSM_CHANNEL_MASTER, DSM_CHANNEL_NEVER, 0);
-	pid = peer(DSM_CHANNEL_SLAVE);
+	pid = peer(DSM_CHANNEL_SLAVE, false);
 	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LIVE);
 	kill(pid, SIGSTOP);
 	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_STALE);
@@ -136,7 +159,7 @@ static void a_dead_peer_fails_operations_at_once(void **state)
 
 	(void)state;
 	open_here(DSM_CHANNEL_MASTER, DSM_CHANNEL_AT_ONCE, 0);
-	pid = peer(DSM_CHANNEL_SLAVE);
+	pid = peer(DSM_CHANNEL_SLAVE, false);
 	assert_true(dsm_channel_read_timed(ch, text, sizeof(text), 20000000, NULL) >= 0);
 	finish(pid);
 	began = rig_now_ms();
@@ -153,13 +176,13 @@ static void reconnecting_ends_and_begins_again(void **state)
 
 	(void)state;
 	open_here(DSM_CHANNEL_MASTER, DSM_CHANNEL_ON_TIMEOUT, 0);
-	pid = peer(DSM_CHANNEL_SLAVE);
+	pid = peer(DSM_CHANNEL_SLAVE, false);
 	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LIVE);
 	finish(pid);
 	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LOST);
 	assert_int_equal(dsm_channel_write(ch, "x", 1), -EPIPE);
 	dsm_channel_reconnect(ch);
-	pid = peer(DSM_CHANNEL_SLAVE);
+	pid = peer(DSM_CHANNEL_SLAVE, false);
 	UNTIL(!dsm_channel_write(ch, "x", 1) || (dsm_channel_reconnect(ch), false));
 	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LIVE);
 	finish(pid);
@@ -173,13 +196,13 @@ static void a_restarted_master_has_its_channel_back(void **state)
 	pid_t pid;
 
 	(void)state;
-	pid = peer(DSM_CHANNEL_MASTER);
+	pid = peer(DSM_CHANNEL_MASTER, false);
 	open_here(DSM_CHANNEL_SLAVE, DSM_CHANNEL_NEVER, 0);
 	assert_true(dsm_channel_read_timed(ch, text, sizeof(text), 20000000, &first) >= 0);
 	finish(pid);
 	while (dsm_channel_read_newer(ch, text, sizeof(text), &first) >= 0)
 		;
-	pid = peer(DSM_CHANNEL_MASTER);
+	pid = peer(DSM_CHANNEL_MASTER, false);
 	assert_true(dsm_channel_read_timed(ch, text, sizeof(text), 20000000, &number) >= 0);
 	assert_true(number > first);
 	UNTIL(!dsm_channel_info(ch, &info) && info.reconnects >= 1);
@@ -193,13 +216,13 @@ static void a_slave_takes_over(void **state)
 	pid_t pid;
 
 	(void)state;
-	pid = peer(DSM_CHANNEL_MASTER);
+	pid = peer(DSM_CHANNEL_MASTER, false);
 	open_here(DSM_CHANNEL_SLAVE, DSM_CHANNEL_NEVER, 1);
 	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LIVE);
 	assert_int_equal(dsm_channel_take_over(ch), -EBUSY);
 	finish(pid);
 	UNTIL(dsm_channel_role(ch) == DSM_CHANNEL_MASTER);
-	pid = peer(DSM_CHANNEL_AUTO);
+	pid = peer(DSM_CHANNEL_AUTO, false);
 	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LIVE);
 	assert_int_equal(dsm_channel_write(ch, "new master", 10), 0);
 	finish(pid);
@@ -215,7 +238,7 @@ static void a_remade_segment_is_gone_on_with(void **state)
 
 	(void)state;
 	open_here(DSM_CHANNEL_MASTER, DSM_CHANNEL_NEVER, 0);
-	slave_pid = peer(DSM_CHANNEL_SLAVE);
+	slave_pid = peer(DSM_CHANNEL_SLAVE, false);
 	assert_true(dsm_channel_read_timed(ch, text, sizeof(text), 20000000, NULL) >= 0);
 	/* One that waits in the old segment, and finds its seat taken in the new one. */
 	assert_int_equal(dsm_segment_unlink(uri, NULL), 0);
@@ -242,31 +265,85 @@ static void a_remade_segment_is_gone_on_with(void **state)
 	finish(slave_pid);
 }
 
-/* Eight processes that only compute, on fewer processors: nobody is called stale for that. */
+static pid_t hog_beside(void)
+{
+	pid_t pid = fork();
+
+	if (pid)
+		return pid;
+	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	stay_on_one();
+	for (;;)
+		__asm__ volatile("");
+}
+
+static uint64_t beats_of_slave(void)
+{
+	struct dsm_channel_info info;
+
+	assert_int_equal(dsm_channel_info(ch, &info), 0);
+	return info.slave.beats;
+}
+
+/*
+ * The peer is let run when nobody else wants its processor, which four always do: for more than
+ * the time that makes one stale its heart does not beat, and it is called stale all the same never.
+ */
 static void who_starves_is_not_stale(void **state)
 {
-	uint64_t until;
-	pid_t hog[8], pid;
+	uint64_t now, heard, beats, longest = 0, end = rig_now_ms() + RIG_DEADLINE_MS;
+	pid_t hog[4], pid;
 	bool stale = false;
 
 	(void)state;
 	open_here(DSM_CHANNEL_MASTER, DSM_CHANNEL_NEVER, 0);
-	pid = peer(DSM_CHANNEL_SLAVE);
+	pid = peer(DSM_CHANNEL_SLAVE, true);
 	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LIVE);
-	for (int i = 0; i < 8; i++) {
-		hog[i] = fork();
-		if (!hog[i]) {
-			(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-			for (;;)
-				__asm__ volatile("");
-		}
-	}
-	for (until = rig_now_ms() + 1500; rig_now_ms() < until; poll(NULL, 0, 1))
+	for (int i = 0; i < 4; i++)
+		hog[i] = hog_beside();
+	heard = rig_now_ms();
+	beats = beats_of_slave();
+	/* Until it has starved for three times as long. */
+	while (longest < 300 && rig_now_ms() < end) {
+		poll(NULL, 0, 1);
 		stale |= dsm_channel_peer(ch) != DSM_CHANNEL_LIVE;
-	for (int i = 0; i < 8; i++)
+		now = rig_now_ms();
+		if (beats_of_slave() != beats)
+			heard = now;
+		beats = beats_of_slave();
+		longest = now - heard > longest ? now - heard : longest;
+	}
+	for (int i = 0; i < 4; i++)
 		finish(hog[i]);
 	finish(pid);
 	assert_false(stale);
+	assert_true(longest >= 300);
+}
+
+/* From its last beat, of which there may be 40 ms ago, to when we look, which we may be late for. */
+static void it_is_stale_after_the_time_that_was_asked_for(void **state)
+{
+	(void)state;
+	for (uint32_t ms = 100; ms <= 400; ms += 300) {
+		struct dsm_channel_options o = DSM_CHANNEL_DEFAULTS;
+		uint64_t stopped, took;
+		pid_t pid;
+
+		o.role = DSM_CHANNEL_MASTER;
+		o.stale = DSM_CHANNEL_NEVER;
+		o.stale_ms = ms;
+		assert_int_equal(dsm_channel_open(seg[0], RIG_NAME, &o, &ch), 0);
+		pid = peer(DSM_CHANNEL_SLAVE, false);
+		UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LIVE);
+		kill(pid, SIGSTOP);
+		stopped = rig_now_ms();
+		UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_STALE);
+		took = rig_now_ms() - stopped;
+		finish(pid);
+		dsm_channel_close(ch);
+		ch = NULL;
+		assert_in_range(took, ms / 2, ms + 1000);
+	}
 }
 
 /* Killed at any instruction: the next one sits down at once, and all that is read is whole. */
@@ -278,7 +355,7 @@ static void kills_leave_nothing_behind(void **state)
 	srand((unsigned int)getpid());
 	open_here(DSM_CHANNEL_MASTER, DSM_CHANNEL_NEVER, 0);
 	for (int i = 0; i < rounds; i++) {
-		pid_t pid = peer(DSM_CHANNEL_SLAVE);
+		pid_t pid = peer(DSM_CHANNEL_SLAVE, false);
 		uint64_t value[WORDS], until = rig_now_ms() + (uint64_t)rand() % 8;
 
 		do {
@@ -305,6 +382,7 @@ int main(int argc, char **argv)
 		TEST(a_slave_takes_over),
 		TEST(a_remade_segment_is_gone_on_with),
 		TEST(who_starves_is_not_stale),
+		TEST(it_is_stale_after_the_time_that_was_asked_for),
 		TEST(kills_leave_nothing_behind),
 	};
 
