@@ -271,12 +271,23 @@ extern const struct vm_operations_struct dsm_vm_ops;
 enum dsm_post_flags {
 	DSM_POST_WRITE = 1,	/* the access is a store */
 	DSM_POST_TRIED = 2,	/* the fault is a retry: it may come for a verdict */
-	DSM_POST_RETURNS = 4,	/* the caller will wait, and come back for the verdict */
+	DSM_POST_WAITS = 4,	/* dsm_request_wait() comes next, and tells the agent */
+	DSM_POST_RETURNS = 8,	/* and after that the fault, for the verdict */
+};
+
+/**
+ * struct dsm_ticket - what a task that posted a request takes along to wait for it
+ * @seq: the request's when it was posted
+ * @news: the agent has to be told
+ */
+struct dsm_ticket {
+	u32 seq;
+	bool news;
 };
 
 struct dsm_request *dsm_request_post(struct dsm_region *region, pgoff_t page, unsigned int flags,
-				     u32 *ret_seq);
-int dsm_request_wait(struct dsm_request *req, u32 seq, bool returns);
+				     struct dsm_ticket *ret);
+int dsm_request_wait(struct dsm_request *req, const struct dsm_ticket *ticket, bool returns);
 void dsm_request_put(struct dsm_request *req);
 int dsm_request_prefetch(struct dsm_region *region, pgoff_t page, u64 count, bool write);
 u32 dsm_request_flags(struct dsm_region *region, pgoff_t page);

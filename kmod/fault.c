@@ -30,19 +30,21 @@ static vm_fault_t dsm_fault_wait(struct vm_fault *vmf, struct dsm_region *region
 	bool drop = vmf->flags & FAULT_FLAG_ALLOW_RETRY;
 	bool nowait = drop && (vmf->flags & FAULT_FLAG_RETRY_NOWAIT);
 	unsigned int flags = 0;
+	struct dsm_ticket ticket;
 	struct dsm_request *req;
 	struct file *file;
 	u64 start;
-	u32 seq;
 	int err;
 
 	if (write)
 		flags |= DSM_POST_WRITE;
 	if (vmf->flags & FAULT_FLAG_TRIED)
 		flags |= DSM_POST_TRIED;
+	if (!nowait)
+		flags |= DSM_POST_WAITS;
 	if (drop && !nowait)
 		flags |= DSM_POST_RETURNS;
-	req = dsm_request_post(region, vmf->pgoff, flags, &seq);
+	req = dsm_request_post(region, vmf->pgoff, flags, &ticket);
 	if (!req)
 		return 0;
 	if (IS_ERR(req))
@@ -60,7 +62,7 @@ static vm_fault_t dsm_fault_wait(struct vm_fault *vmf, struct dsm_region *region
 	} else {
 		dsm_count(region->node, DSM_WAITS_LOCKED);
 	}
-	err = dsm_request_wait(req, seq, drop);
+	err = dsm_request_wait(req, &ticket, drop);
 	dsm_request_put(req);
 	if (err == -ERESTARTSYS)
 		dsm_count(region->node, DSM_KILLED);
@@ -108,8 +110,8 @@ static vm_fault_t dsm_page_mkwrite(struct vm_fault *vmf)
 {
 	struct dsm_region *region = dsm_vma_region(vmf->vma);
 	struct folio *folio = page_folio(vmf->page);
+	struct dsm_ticket ticket;
 	struct dsm_request *req;
-	u32 seq;
 
 	folio_lock(folio);
 	if (folio->mapping != region->inode->i_mapping || !folio_test_uptodate(folio)) {
@@ -123,7 +125,7 @@ static vm_fault_t dsm_page_mkwrite(struct vm_fault *vmf)
 	unmap_mapping_pages(folio->mapping, folio->index, 1, false);
 	folio_unlock(folio);
 	/* Let the upgrade travel while the fault comes back. */
-	req = dsm_request_post(region, vmf->pgoff, DSM_POST_WRITE, &seq);
+	req = dsm_request_post(region, vmf->pgoff, DSM_POST_WRITE, &ticket);
 	if (!IS_ERR_OR_NULL(req))
 		dsm_request_put(req);
 	return VM_FAULT_NOPAGE;

@@ -45,10 +45,15 @@ void dsm_request_put(struct dsm_request *req)
 		kmem_cache_free(dsm_request_cache, req);
 }
 
+static void dsm_request_wake_agent(struct dsm_node *node)
+{
+	wake_up_interruptible_sync_poll(&node->pollers, EPOLLIN | EPOLLRDNORM);
+}
+
 /* There is something in the queue. */
 static void dsm_request_announce(struct dsm_node *node)
 {
-	wake_up_interruptible_sync_poll(&node->pollers, EPOLLIN | EPOLLRDNORM);
+	dsm_request_wake_agent(node);
 	if (READ_ONCE(node->upcall) == DSM_UPCALL_NETLINK)
 		dsm_bell_ring(node);
 }
@@ -117,14 +122,14 @@ static void dsm_request_unreturn(struct dsm_request *req)
  * @region: the caller keeps it alive
  * @page: in @region
  * @flags: DSM_POST_*
- * @ret_seq: for dsm_request_wait()
+ * @ret: for dsm_request_wait()
  *
  * Returns a counted request; NULL when the page came meanwhile, so that the
  * caller looks again; or -EIO the node has gone or (DSM_POST_TRIED only) the
  * agent set an error; -ENOMEM no memory for the request.
  */
 struct dsm_request *dsm_request_post(struct dsm_region *region, pgoff_t page, unsigned int flags,
-				     u32 *ret_seq)
+				     struct dsm_ticket *ret)
 {
 	struct dsm_request *fresh = dsm_request_alloc(region, page, 1);
 	enum dsm_page_state need = flags & DSM_POST_WRITE ? DSM_PAGE_MODIFIED : DSM_PAGE_SHARED;
@@ -137,7 +142,7 @@ struct dsm_request *dsm_request_post(struct dsm_region *region, pgoff_t page, un
 	spin_lock(&node->lock);
 	req = dsm_request_join(fresh, flags, &news);
 	if (!IS_ERR(req))
-		*ret_seq = req->seq;
+		ret->seq = req->seq;
 	spin_unlock(&node->lock);
 	if (req != fresh)
 		dsm_request_put(fresh);
@@ -158,8 +163,10 @@ struct dsm_request *dsm_request_post(struct dsm_region *region, pgoff_t page, un
 	if (news) {
 		dsm_count(node, DSM_REQUESTS);
 		trace_dsm_upcall(region, page, 1, req->write ? DSM_REQ_WRITE : 0);
-		dsm_request_announce(node);
+		if (!(flags & DSM_POST_WAITS))
+			dsm_request_announce(node);
 	}
+	ret->news = news;
 	return req;
 }
 
@@ -186,22 +193,53 @@ static int dsm_request_wait_ringing(struct dsm_request *req, u32 seq)
 	}
 }
 
+/* What a task does when it is all but asleep, in dsm_request_wait_telling(). */
+static void dsm_request_sleep(struct dsm_request *req, bool *news)
+{
+	if (*news)
+		dsm_request_wake_agent(req->region->node);
+	*news = false;
+	schedule();
+}
+
+/*
+ * The agent is woken last. Woken before, it takes the CPU from a task that has
+ * nothing left to do but to go to sleep, and has to give it back for that: two
+ * changes of address space more in each fault.
+ */
+static int dsm_request_wait_telling(struct dsm_request *req, const struct dsm_ticket *ticket)
+{
+	bool news = ticket->news;
+	int err;
+
+	err = ___wait_event(req->waiters, dsm_request_settled(req, ticket->seq),
+			    TASK_KILLABLE, 0, 0, dsm_request_sleep(req, &news));
+	/* Settled for now, but the request may be in the queue yet. */
+	if (news)
+		dsm_request_wake_agent(req->region->node);
+	return err;
+}
+
 /**
  * dsm_request_wait - sleep until it is worth looking at the page again
- * @req: from dsm_request_post()
- * @seq: what that returned
+ * @req: from dsm_request_post(), with DSM_POST_WAITS
+ * @ticket: what that returned
  * @returns: it was posted with DSM_POST_RETURNS
  *
  * Returns 0; -ERESTARTSYS after SIGKILL; else the error that the agent set.
  */
-int dsm_request_wait(struct dsm_request *req, u32 seq, bool returns)
+int dsm_request_wait(struct dsm_request *req, const struct dsm_ticket *ticket, bool returns)
 {
+	struct dsm_node *node = req->region->node;
 	int err;
 
-	if (READ_ONCE(req->region->node->upcall) == DSM_UPCALL_NETLINK)
-		err = dsm_request_wait_ringing(req, seq);
-	else
-		err = wait_event_killable(req->waiters, dsm_request_settled(req, seq));
+	if (READ_ONCE(node->upcall) == DSM_UPCALL_NETLINK) {
+		if (ticket->news)
+			dsm_request_announce(node);
+		err = dsm_request_wait_ringing(req, ticket->seq);
+	} else {
+		err = dsm_request_wait_telling(req, ticket);
+	}
 	/* Unless it failed, nothing waits for our return. */
 	if (returns && (err || !req->done))
 		dsm_request_unreturn(req);
