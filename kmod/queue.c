@@ -20,6 +20,9 @@ u32 dsm_requests_take(struct dsm_node *node, struct dsm_req *reqs, u32 max)
 	u32 n = 0;
 
 	spin_lock(&node->lock);
+#ifdef DSM_MUTANT_KMOD_SLEEPS_UNDER_LOCK
+	might_sleep();
+#endif
 	while (n < max && !list_empty(&node->queue)) {
 		req = list_first_entry(&node->queue, struct dsm_request, link);
 		list_del_init(&req->link);

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: MIT
 # Tests, benches, demo and lint: thin rules over the scripts that do the work.
 
-.PHONY: test test-build selftests test-kernels test-mutants sim bench lint demo debug
+.PHONY: test test-build selftests test-kernels test-debug-kernel test-mutants sim bench lint demo debug
 
 help:
 	@sed -n 's/^#: //p' $(lastword $(MAKEFILE_LIST))
@@ -16,6 +16,7 @@ help:
 #: make test SUITES="unit cluster"   only these (scripts/suites.list has all)
 #: make selftests    the module's tests in a VM with Linux 6.1
 #: make test-kernels the same on 6.1, 6.12 and the newest kernel
+#: make test-debug-kernel   selftests and two-VM cases on a kernel that checks itself (built once)
 #: make test-mutants each deliberate break is found by some suite
 #: make sim          100,000 schedules of the protocol core
 #: make bench        the speed table, and build/bench.json; FIGURES="map_get ..." only these
@@ -46,6 +47,10 @@ selftests: | build/.deps-vm
 test-kernels: | build/.deps-vm
 	+$(MAKE) programs
 	scripts/run-suites.sh selftests-6.1 selftests-6.12 selftests-new
+
+test-debug-kernel: | build/.deps-vm build/.deps-test
+	+$(MAKE) programs tools
+	scripts/run-suites.sh selftests-debug cluster-vm-debug
 
 test-mutants: test-build
 	scripts/test-mutants.sh $(MUTANTS)

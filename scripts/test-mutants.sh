@@ -33,6 +33,9 @@ run_suite() {
 	selftests)
 		MUTANT=$name timeout 900 tests/vm/selftests.sh 6.1 "$@"
 		;;
+	selftests-debug)
+		MUTANT=$name timeout 900 tests/vm/selftests.sh debug "$@"
+		;;
 	*)
 		echo "no suite '$suite'"
 		return 100

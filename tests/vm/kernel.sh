@@ -120,6 +120,10 @@ vm_unpack() {
 # "release" and tree/ with modules and headers. Several may call at once.
 vm_kernel() {
 	local series=$1 dir=$VM_DIR/$1 release
+	if [ "$series" = debug ]; then
+		"$VM_ROOT/tests/vm/debug-kernel.sh"
+		return
+	fi
 	vm_suites "$series" >/dev/null
 	mkdir -p "$dir"
 	(

@@ -59,6 +59,9 @@ class Lab:
         self.nodes = cluster(self.directory, self.lan, self.hosts, self.pager, options)
         return self.nodes
 
+    def inspect(self):
+        """Raises Failure where something went wrong that no case looks at."""
+
     def close(self, keep_logs):
         for node in self.nodes:
             node.forget_session()
@@ -104,6 +107,7 @@ def run(name, function, lab):
     try:
         lab.begin(name)
         function(lab)
+        lab.inspect()
     except Failure as failure:
         error = str(failure)
     except Exception:

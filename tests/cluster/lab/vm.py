@@ -16,7 +16,9 @@ from . import process
 from .node import CORE_MEMBER, TOP, Node, Program, Run
 from .wait import Failure, until
 
-CONTROL_PORT = 17700
+# What a kernel says when it finds itself in a state that it should not be in.
+COMPLAINTS = "BUG|WARNING:|Oops|refcount_t|ODEBUG|list_(add|del) corruption|blocked for more"
+CONTROL_PORT = int(os.environ.get("LAB_CONTROL_PORT", "17700"))
 
 
 class Shell:
@@ -202,7 +204,7 @@ class VmLab:
             self.machines = [Machine(side, self.directory) for side in (0, 1)]
             until(lambda: all(m.ready() for m in self.machines), 90, "both machines are up", 0.2)
         for machine in self.machines:
-            said = machine.run("killall -q -9 puppet heat dsmd; cd /; rm -rf /tmp/*; "
+            said = machine.run("dmesg -c >/dev/null; killall -q -9 puppet heat dsmd; cd /; rm -rf /tmp/*; "
                                "n=0; until ! grep -q '^dsm ' /proc/modules || rmmod dsm 2>/dev/null "
                                "|| [ $n -gt 100 ]; do usleep 50000; n=$((n+1)); done; "
                                "insmod /dsm.ko && echo loaded")
@@ -225,6 +227,13 @@ class VmLab:
     def interface(self, host, up):
         """Of a LAN: takes eth0 down or up."""
         self.machines[host - 1].run(f"ip link set eth0 {'up' if up else 'down'}")
+
+    def inspect(self):
+        """The kernels have nothing to complain of."""
+        for machine in self.machines:
+            said = machine.alive() and machine.run(f"dmesg | grep -E -A 40 '{COMPLAINTS}'")
+            if said:
+                raise Failure(f"the kernel of machine {machine.side} complained:\n{said}")
 
     def close(self, keep_logs):
         if keep_logs:
