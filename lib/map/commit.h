@@ -60,8 +60,8 @@ static inline void commit(struct map_writer *w, enum map_op op, _Atomic uint64_t
 	j->word = seg_off(w->m->seg, word);
 	j->value = value;
 	atomic_store_explicit(&j->op, op, memory_order_release);
-	/* ORDER: before the look at started passes and at watchers. */
-	atomic_store(word, value);
+	/* What has to come after it has a fence of its own: map_grace_next(), map_watch_notify(). */
+	atomic_store_explicit(word, value, memory_order_release);
 	commit_finish(j, w->stripe);
 	w->changed = true;
 }

@@ -31,7 +31,8 @@
 
 struct dsm_map {
 	dsm_segment_t *seg;
-	uint8_t *base; /* of the segment */
+	uint8_t *base;	  /* of the segment */
+	uint64_t data_at; /* below are its own pages */
 	dsm_heap_t *heap;
 	struct map_header *header;
 	struct map_watch *watch;
@@ -128,7 +129,7 @@ int map_writer_begin(struct map_writer *w, struct dsm_map *m, struct seg_slot *s
 		     uint32_t index);
 /* The same for work that others may do as well: see map_trylock(). */
 int map_writer_try(struct map_writer *w, struct dsm_map *m, struct seg_slot *self, uint32_t index);
-/* Unlock it; then wake who watches, free and grow as is due. Not with the lock of growth held. */
+/* Unlock it; then wake who watches, make a pass and grow as is due. Not with the lock of growth held. */
 void map_writer_end(struct map_writer *w);
 /* Unlock it and nothing else. */
 void map_writer_leave(struct map_writer *w);
@@ -161,7 +162,8 @@ static inline bool map_grace_done(const struct dsm_map *m, uint64_t pass)
 /* The pass that begins after now, for what was taken out before. */
 static inline uint64_t map_grace_next(const struct dsm_map *m)
 {
-	return atomic_load(&m->grace->started) + 1;
+	/* ORDER: by a store, so after the one that took it out; pairs with sections_list(). */
+	return atomic_fetch_add(&m->grace->started, 0) + 1;
 }
 
 /* ------------------------------------------------------------ growing */

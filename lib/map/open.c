@@ -7,6 +7,7 @@
 #include "lib/heap/heap.h"
 #include "lib/map/commit.h"
 #include "lib/map/table.h"
+#include "lib/segment/layout.h"
 
 static uint64_t wall_clock(void)
 {
@@ -41,6 +42,7 @@ int map_attach(struct dsm_map *m, dsm_segment_t *seg, uint64_t off)
 				 MAP_VERSION);
 	*m = (struct dsm_map){ .seg = seg,
 			       .base = seg->base,
+			       .data_at = seg->header->data_at,
 			       .header = h,
 			       .stripe_shift = h->stripe_shift,
 			       .root = h->root };

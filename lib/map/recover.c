@@ -7,6 +7,7 @@
 #include "lib/heap/heap.h"
 #include "lib/map/commit.h"
 #include "lib/map/table.h"
+#include "lib/segment/layout.h"
 
 /* The stripe's lists, after the turns of map_retire_turn(). */
 static void lists_mend(struct map_stripe *s, struct map_journal *j)
@@ -87,7 +88,9 @@ static bool holds(const struct seg_slot *dead, struct seg_lock *lock)
 
 static void blocks_mend(dsm_segment_t *seg, struct map_journal *j)
 {
-	struct dsm_map m = { .seg = seg, .heap = heap_of(seg) };
+	struct dsm_map m = {
+		.seg = seg, .base = seg->base, .data_at = seg->header->data_at, .heap = heap_of(seg)
+	};
 	uint64_t trash = atomic_load(&j->trash), fresh = atomic_load(&j->fresh);
 
 	if (!m.heap)

@@ -182,6 +182,7 @@ int map_retire_flush(struct dsm_map *m)
 
 	if (!self)
 		return -EUSERS;
+	map_trash_empty(m, map_journal(self), false);
 	for (uint32_t i = 0; i < MAP_STRIPES; i++) {
 		int err = stripe_flush(m, self, i, deadline);
 

@@ -28,6 +28,7 @@ static void word_notify(struct dsm_map *m, _Atomic uint32_t *word)
 
 void map_watch_notify(struct dsm_map *m, uint32_t index)
 {
+	/* ORDER: after the change, by the exchange in seg_unlock(); pairs with word_mark(). */
 	word_notify(m, &m->watch->any);
 	word_notify(m, &m->watch->stripe[index]);
 }

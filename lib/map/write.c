@@ -82,8 +82,6 @@ void map_writer_end(struct map_writer *w)
 	map_writer_leave(w);
 	if (w->changed)
 		map_watch_notify(m, w->index);
-	if (atomic_load_explicit(&w->journal->trash_list, memory_order_relaxed))
-		map_trash_empty(m, w->journal, true);
 	if (unlikely(w->retire_due)) {
 		map_grace_step(m);
 		map_grow_reap(m);
@@ -292,6 +290,9 @@ int map_change(struct dsm_map *m, struct map_change *c)
 	j = map_journal(self);
 	hash = map_hash(m, c->key, c->key_size);
 	map_fetch(m, hash);
+	/* What the change before has left: now, as there is memory to wait for. */
+	if (atomic_load_explicit(&j->trash_list, memory_order_relaxed))
+		map_trash_empty(m, j, true);
 	if (c->want < MAP_DELETE)
 		err = entry_make(m, j, c, hash);
 	if (likely(!err))
