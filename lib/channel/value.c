@@ -154,7 +154,7 @@ int dsm_channel_read(dsm_channel_t *ch, void *buffer, size_t room, uint64_t *ret
 	if (n != -ENODATA && n != -EAGAIN)
 		return n;
 	/* -EAGAIN: what is here is not the last value that was written, which nobody has. */
-	return nothing(ch, seg_error(-ENODATA, "channel '%s': nothing was written yet", ch->name));
+	return nothing(ch, seg_error(-ENODATA, "channel '%s': no value is here yet", ch->name));
 }
 
 int dsm_channel_read_newer(dsm_channel_t *ch, void *buffer, size_t room, uint64_t *ret_number)

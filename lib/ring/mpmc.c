@@ -129,7 +129,7 @@ static int reserve_many(dsm_ring_t *r, const struct iovec *v, unsigned int n, se
 int mpmc_put_many(dsm_ring_t *r, const struct iovec *v, unsigned int n)
 {
 	struct seg_slot *self = seg_self(r->seg);
-	uint64_t at[MANY];
+	uint64_t at[MANY] = { 0 };
 	unsigned int made;
 	int err;
 

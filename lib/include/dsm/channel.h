@@ -139,7 +139,8 @@ int dsm_channel_write(dsm_channel_t *ch, const void *bytes, size_t size);
  * bytes; @ret_number (may be NULL) gets its number: values of a direction are numbered from
  * 1 without gaps, through all restarts.
  *
- * -ENODATA: there never was one; -EMSGSIZE: longer than @room, nothing was copied, and it does not count
+ * -ENODATA: there never was one, or this node does not have the last one (dsm: only, when all who
+ * had the channel open had gone); -EMSGSIZE: longer than @room, nothing was copied, and it does not count
  * as read; -EBADMSG: the channel is damaged; -EPIPE.
  */
 int dsm_channel_read(dsm_channel_t *ch, void *buffer, size_t room, uint64_t *ret_number);
