@@ -84,16 +84,8 @@ static error_t agent_option(int key, char *arg, struct argp_state *state)
 
 const struct argp args_agent = { .options = agent_options, .parser = agent_option };
 
-struct words {
-	struct cli *cli;
-	const char **words;
-	int n, min, max;
-};
-
-static error_t word_option(int key, char *arg, struct argp_state *state)
+error_t args_word(int key, char *arg, struct argp_state *state, struct args_words *w)
 {
-	struct words *w = state->input;
-
 	switch (key) {
 	case ARGP_KEY_INIT:
 		state->child_inputs[0] = w->cli;
@@ -112,17 +104,22 @@ static error_t word_option(int key, char *arg, struct argp_state *state)
 	}
 }
 
+static error_t words_only(int key, char *arg, struct argp_state *state)
+{
+	return args_word(key, arg, state, state->input);
+}
+
 void args_parse(struct cli *cli, int argc, char **argv, const char *args_doc, const char *doc,
 		const char **words, int min, int max)
 {
 	static const struct argp_child children[] = { { &args_agent, 0, NULL, 0 }, { 0 } };
 	const struct argp own = {
-		.parser = word_option,
+		.parser = words_only,
 		.args_doc = args_doc,
 		.doc = doc,
 		.children = children,
 	};
-	struct words w = { .cli = cli, .words = words, .min = min, .max = max };
+	struct args_words w = { .cli = cli, .words = words, .min = min, .max = max };
 
 	args_parse_own(argc, argv, &own, &w);
 }

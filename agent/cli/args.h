@@ -23,7 +23,16 @@ extern const struct argp args_agent;
 void args_parse(struct cli *cli, int argc, char **argv, const char *args_doc, const char *doc,
 		const char **words, int min, int max);
 
-/* The same for one with options of its own: @own is its argp, which has args_agent as child. */
+/* For one with options of its own: its words, and what the common options say. */
+struct args_words {
+	struct cli *cli;
+	const char **words; /* room for @max */
+	int n, min, max;
+};
+/* What its parser does with all keys that are not its options'. */
+error_t args_word(int key, char *arg, struct argp_state *state, struct args_words *w);
+
+/* As args_parse() for one with options of its own: @own is its argp, which has args_agent as child. */
 void args_parse_own(int argc, char **argv, const struct argp *own, void *input);
 
 /* 0, or -EINVAL where @text is no decimal or 0x... number from @min to @max. */

@@ -45,27 +45,17 @@ static error_t number_option(struct channel_words *w, int key, const char *arg,
 static error_t channel_option(int key, char *arg, struct argp_state *state)
 {
 	struct channel_words *w = state->input;
+	error_t err;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = w->cli;
-		return 0;
 	case CHANNEL_FROM:
 		return seat_option(w, arg, state);
 	case CHANNEL_PRESENT:
 		w->present = true;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (w->n == w->max)
-			argp_error(state, "'%s' is one word too many", arg);
-		w->words[w->n++] = arg;
-		return 0;
-	case ARGP_KEY_END:
-		if (w->n < w->min)
-			argp_error(state, "a word is missing");
-		return 0;
 	default:
-		return number_option(w, key, arg, state);
+		err = number_option(w, key, arg, state);
+		return err == ARGP_ERR_UNKNOWN ? args_word(key, arg, state, &w->args) : err;
 	}
 }
 
@@ -81,6 +71,7 @@ void channel_parse(struct channel_words *w, int argc, char **argv,
 		.doc = doc,
 	};
 
+	w->args.words = w->words;
 	w->from = DSM_CHANNEL_MASTER;
 	w->count = w->timeout_ms = CHANNEL_UNSET;
 	args_parse_own(argc, argv, &argp, w);

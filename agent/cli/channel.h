@@ -23,10 +23,8 @@ enum channel_key {
 
 /* All that any of the commands has; each lists those options that it understands. */
 struct channel_words {
-	struct cli *cli;
-	int min, max;	      /* words */
+	struct args_words args;
 	const char *words[2]; /* the URI, a value */
-	int n;
 	enum dsm_channel_role from;
 	uint64_t count, timeout_ms; /* CHANNEL_UNSET: no end, or the command's default */
 	uint64_t interval_ms, size;

@@ -136,7 +136,7 @@ int cmd_channel_bench(struct cli *cli, int argc, char **argv)
 		{ 0 },
 	};
 	static const char *const heads[] = { "WHAT", ">BYTES", ">A SECOND", ">NS EACH", NULL };
-	struct channel_words w = { .cli = cli, .max = 1, .interval_ms = EACH_MS };
+	struct channel_words w = { .args = { .cli = cli, .max = 1 }, .interval_ms = EACH_MS };
 	struct bench b = { 0 };
 	struct table t;
 	json_t *array;
@@ -146,7 +146,7 @@ int cmd_channel_bench(struct cli *cli, int argc, char **argv)
 		      "Measure how fast values of 64 bytes and of 4 KiB are written and read, in a "
 		      "channel made for it: in the segment URI, or in one of this machine's that "
 		      "nobody else sees. Writer and reader take turns.");
-	code = w.n ? open_segment(cli, w.words[0], &b.o) : scratch(argv[0], &b.o);
+	code = w.args.n ? open_segment(cli, w.words[0], &b.o) : scratch(argv[0], &b.o);
 	if (code)
 		return code;
 	table_begin(&t, heads);

@@ -170,7 +170,8 @@ int cmd_channel_stat(struct cli *cli, int argc, char **argv)
 		  "Time over which rates are taken, in milliseconds (500)", 0 },
 		{ 0 },
 	};
-	struct channel_words w = { .cli = cli, .min = 1, .max = 1, .interval_ms = INTERVAL_MS };
+	struct channel_words w = { .args = { .cli = cli, .min = 1, .max = 1 },
+				   .interval_ms = INTERVAL_MS };
 	struct dsm_channel_info i;
 	struct channeled c;
 	json_t *o;

@@ -38,7 +38,7 @@ int cmd_channel_cat(struct cli *cli, int argc, char **argv)
 		  "Wait so many milliseconds for a value where there is none (0; dsm: 1000)", 0 },
 		{ 0 },
 	};
-	struct channel_words w = { .cli = cli, .min = 1, .max = 1 };
+	struct channel_words w = { .args = { .cli = cli, .min = 1, .max = 1 } };
 	struct channeled c;
 	uint64_t number;
 	char *buffer;
@@ -99,7 +99,7 @@ static int tail_run(const struct channel_words *w, dsm_channel_t *channel, char 
 					   &number);
 		if (n < 0)
 			return n;
-		value_print(number, buffer, n, last ? number - last - 1 : 0, w->cli->json);
+		value_print(number, buffer, n, last ? number - last - 1 : 0, w->args.cli->json);
 		last = number;
 	}
 	return 0;
@@ -115,7 +115,7 @@ int cmd_channel_tail(struct cli *cli, int argc, char **argv)
 		{ "present", CHANNEL_PRESENT, NULL, 0, "First print the one that is there", 0 },
 		{ 0 },
 	};
-	struct channel_words w = { .cli = cli, .min = 1, .max = 1 };
+	struct channel_words w = { .args = { .cli = cli, .min = 1, .max = 1 } };
 	struct channeled c;
 	char *buffer, text[64];
 	int err, code;
@@ -169,7 +169,7 @@ int cmd_channel_put(struct cli *cli, int argc, char **argv)
 		  "Most bytes of a value, where the channel is made (4k)", 0 },
 		{ 0 },
 	};
-	struct channel_words w = { .cli = cli, .min = 2, .max = 2 };
+	struct channel_words w = { .args = { .cli = cli, .min = 2, .max = 2 } };
 	struct channeled c = { 0 };
 	char segment[256], *buffer;
 	const char *name;

@@ -16,6 +16,7 @@ enum { KEY_SVG = ARGS_KEY, KEY_COLUMNS, KEY_LINES };
 
 struct map {
 	struct cli *cli;
+	struct args_words words;
 	const char *uri, *svg;
 	struct dsm_heap_picture how;
 };
@@ -34,9 +35,6 @@ static error_t map_option(int key, char *arg, struct argp_state *state)
 	struct map *m = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = m->cli;
-		return 0;
 	case KEY_SVG:
 		if (!*arg)
 			argp_error(state, "--svg: the name of a file is wanted");
@@ -48,16 +46,8 @@ static error_t map_option(int key, char *arg, struct argp_state *state)
 	case KEY_LINES:
 		m->how.lines = number(state, "lines", arg);
 		return 0;
-	case ARGP_KEY_ARG:
-		if (m->uri)
-			argp_error(state, "'%s' is one word too many", arg);
-		m->uri = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "a word is missing");
-		return EINVAL;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return args_word(key, arg, state, &m->words);
 	}
 }
 
@@ -121,7 +111,7 @@ int cmd_heap_map(struct cli *cli, int argc, char **argv)
 		       "image, "
 		       "stands for the same number of bytes.",
 	};
-	struct map m = { .cli = cli };
+	struct map m = { .cli = cli, .words = { cli, &m.uri, 0, 1, 1 } };
 
 	args_parse_own(argc, argv, &argp, &m);
 	return map_draw(&m, argv[0]);

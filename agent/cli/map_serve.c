@@ -24,6 +24,7 @@ enum { KEY_BUCKETS = ARGS_KEY, KEY_CLIENTS, KEY_RING_SIZE };
 struct serve {
 	struct cli *cli;
 	const char *command;
+	struct args_words words;
 	const char *name;
 	char uri[256]; /* of the segment where clients come */
 	uint64_t buckets, clients, ring_size;
@@ -48,9 +49,6 @@ static error_t serve_option(int key, char *arg, struct argp_state *state)
 	struct serve *s = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = s->cli;
-		return 0;
 	case KEY_BUCKETS:
 		if (args_number(arg, 1, 1ull << 32, &s->buckets) < 0)
 			argp_error(state, "--buckets %s: a number of at least 1 is wanted", arg);
@@ -64,16 +62,8 @@ static error_t serve_option(int key, char *arg, struct argp_state *state)
 		if (args_size(arg, &s->ring_size) || !s->ring_size || s->ring_size > RING_MOST)
 			argp_error(state, "--ring-size %s: a size up to 1M is wanted", arg);
 		return 0;
-	case ARGP_KEY_ARG:
-		if (s->name)
-			argp_error(state, "'%s' is one word too many", arg);
-		s->name = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "a word is missing");
-		return EINVAL;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return args_word(key, arg, state, &s->words);
 	}
 }
 
@@ -202,7 +192,13 @@ int cmd_map_serve(struct cli *cli, int argc, char **argv)
 		       "is made when there is none, and is gone with the server then. They share "
 		       "no table with it.",
 	};
-	struct serve s = { .cli = cli, .command = argv[0], .clients = CLIENTS, .ring_size = 16384 };
+	struct serve s = {
+		.cli = cli,
+		.command = argv[0],
+		.words = { cli, &s.name, 0, 1, 1 },
+		.clients = CLIENTS,
+		.ring_size = 16384,
+	};
 	int code;
 
 	args_parse_own(argc, argv, &argp, &s);

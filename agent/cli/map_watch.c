@@ -11,7 +11,8 @@ enum { KEY_COUNT = ARGS_KEY, KEY_TIMEOUT, KEY_PRESENT };
 
 struct watch {
 	struct cli *cli;
-	const char *uri, *prefix;
+	struct args_words words;
+	const char *uri_prefix[2];
 	uint64_t count, timeout_ms;
 	uint32_t flags;
 };
@@ -21,9 +22,6 @@ static error_t watch_option(int key, char *arg, struct argp_state *state)
 	struct watch *w = state->input;
 
 	switch (key) {
-	case ARGP_KEY_INIT:
-		state->child_inputs[0] = w->cli;
-		return 0;
 	case KEY_COUNT:
 		if (args_number(arg, 1, UINT64_MAX, &w->count) < 0)
 			argp_error(state, "--count %s: a number from 1 on is wanted", arg);
@@ -35,16 +33,8 @@ static error_t watch_option(int key, char *arg, struct argp_state *state)
 	case KEY_PRESENT:
 		w->flags |= DSM_MAP_WATCH_PRESENT;
 		return 0;
-	case ARGP_KEY_ARG:
-		if (w->prefix)
-			argp_error(state, "'%s' is one word too many", arg);
-		*(w->uri ? &w->prefix : &w->uri) = arg;
-		return 0;
-	case ARGP_KEY_NO_ARGS:
-		argp_error(state, "a word is missing");
-		return EINVAL;
 	default:
-		return ARGP_ERR_UNKNOWN;
+		return args_word(key, arg, state, &w->words);
 	}
 }
 
@@ -75,11 +65,11 @@ static int watch_run(struct watch *w, dsm_map_t *map)
 {
 	uint64_t timeout_us = w->timeout_ms == UINT64_MAX ? DSM_MAP_FOREVER : w->timeout_ms * 1000;
 	struct dsm_map_event e;
+	const char *prefix = w->uri_prefix[1];
 	dsm_map_watcher_t *watcher;
 	int err;
 
-	err = dsm_map_watcher_begin(map, w->prefix, w->prefix ? strlen(w->prefix) : 0, w->flags,
-				    &watcher);
+	err = dsm_map_watcher_begin(map, prefix, prefix ? strlen(prefix) : 0, w->flags, &watcher);
 	if (err)
 		return err;
 	for (uint64_t n = 0; n < w->count && !err && !ferror(stdout); n++) {
@@ -112,12 +102,17 @@ int cmd_map_watch(struct cli *cli, int argc, char **argv)
 		       "told "
 		       "once, with the last value.",
 	};
-	struct watch w = { .cli = cli, .count = UINT64_MAX, .timeout_ms = UINT64_MAX };
+	struct watch w = {
+		.cli = cli,
+		.words = { cli, w.uri_prefix, 0, 1, 2 },
+		.count = UINT64_MAX,
+		.timeout_ms = UINT64_MAX,
+	};
 	struct mapped m;
 	int err, code;
 
 	args_parse_own(argc, argv, &argp, &w);
-	code = map_open(cli, argv[0], w.uri, false, &m);
+	code = map_open(cli, argv[0], w.uri_prefix[0], false, &m);
 	if (code)
 		return code;
 	err = watch_run(&w, m.map);
