@@ -11,5 +11,5 @@ fuzz_peer_LIBS := libuv jansson
 fuzz_segment_SRCS := tests/fuzz/fuzz_segment.c tests/fuzz/driver.c $(LIBDSM_SRCS)
 fuzz_heap_SRCS := tests/fuzz/fuzz_heap.c tests/fuzz/driver.c $(LIBDSM_SRCS)
 fuzz_map_SRCS := tests/fuzz/fuzz_map.c tests/fuzz/stores.c tests/fuzz/driver.c $(LIBDSM_SRCS)
-fuzz_ring_SRCS := tests/fuzz/fuzz_ring.c tests/fuzz/stores.c tests/fuzz/driver.c tests/unit/ring_use.c $(LIBDSM_SRCS)
-fuzz_channel_SRCS := tests/fuzz/fuzz_channel.c tests/fuzz/stores.c tests/fuzz/driver.c $(LIBDSM_SRCS)
+fuzz_ring_SRCS := tests/fuzz/fuzz_ring.c tests/fuzz/fenced.c tests/fuzz/stores.c tests/fuzz/driver.c tests/unit/ring_use.c $(LIBDSM_SRCS)
+fuzz_channel_SRCS := tests/fuzz/fuzz_channel.c tests/fuzz/fenced.c tests/fuzz/stores.c tests/fuzz/driver.c $(LIBDSM_SRCS)

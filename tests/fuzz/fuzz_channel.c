@@ -3,34 +3,15 @@
  * Channels in memory that somebody else has written: whatever is there, opening and using them
  * gives values or errors, and touches nothing else.
  */
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/channel/channel.h"
+#include "tests/fuzz/fenced.h"
 #include "tests/fuzz/stores.h"
 
 const unsigned int fuzz_runs = 2000;
 
 #define VALUE 100u
-
-static dsm_segment_t *seg[2];
-static uint64_t fence[2]; /* grains before and behind that nobody has to touch */
-
-static void fence_make(int i)
-{
-	MUST(!seg_grains_alloc(seg[0], 1, &fence[i], NULL));
-	memset(seg_at(seg[0], fence[i]), 0x5a, SEG_GRAIN);
-}
-
-static void fences_check(void)
-{
-	for (int i = 0; i < 2; i++) {
-		const uint8_t *p = seg_at(seg[0], fence[i]);
-
-		MUST(p[0] == 0x5a && !memcmp(p, p + 1, SEG_GRAIN - 1));
-	}
-}
 
 /* Words of the header, of a seat, of a flow's head and of a slot's. Not the lock. */
 static uint8_t *place(void *channel, uint32_t which, uint32_t off)
@@ -100,40 +81,31 @@ static void fuzz_channel(const uint8_t *data, size_t size)
 	o.attempts = 1;
 	o.take_over = size && data[0] & 1;
 	o.role = DSM_CHANNEL_MASTER;
-	MUST(!dsm_channel_open(seg[0], "c", &o, &master));
-	fence_make(1);
+	MUST(!dsm_channel_open(fenced[0], "c", &o, &master));
+	fenced_end();
 	o.role = DSM_CHANNEL_SLAVE;
-	MUST(!dsm_channel_open(seg[1], "c", &o, &slave));
+	MUST(!dsm_channel_open(fenced[1], "c", &o, &slave));
 	use(master);
 	use(slave);
 	n = stores_find(data, size, place, master, stores);
 	stores_do(stores, n);
 	use(master);
 	use(slave);
-	open_and_use(seg[0], DSM_CHANNEL_OBSERVER, &o);
+	open_and_use(fenced[0], DSM_CHANNEL_OBSERVER, &o);
 	dsm_channel_close(master);
 	dsm_channel_close(slave);
 	/* Whoever comes next. */
 	stores_do(stores, n);
-	open_and_use(seg[0], DSM_CHANNEL_AUTO, &o);
-	(void)dsm_channel_remove(seg[1], "c");
+	open_and_use(fenced[0], DSM_CHANNEL_AUTO, &o);
+	(void)dsm_channel_remove(fenced[1], "c");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct dsm_segment_options o = { .size = 1u << 20, .max_size = 4u << 20 };
-	char uri[64];
 
-	snprintf(uri, sizeof(uri), "shm:fuzz-channel-%d", getpid());
-	(void)dsm_segment_unlink(uri, NULL);
-	MUST(!dsm_segment_create(uri, &o, &seg[0]));
-	MUST(!dsm_segment_open(uri, NULL, &seg[1]));
-	MUST(!dsm_segment_unlink(uri, NULL));
-	fence_make(0);
+	fenced_begin("fuzz-channel");
 	fuzz_channel(data, size);
-	fences_check();
-	dsm_segment_close(seg[1]);
-	dsm_segment_close(seg[0]);
+	fenced_close();
 	return 0;
 }
 

@@ -4,35 +4,16 @@
  * using them gives results or errors, and touches nothing else. An input's first bits
  * say what it is about: a ring of either kind, or a listener with a connection.
  */
-#include <stdio.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "lib/ring/place.h"
+#include "tests/fuzz/fenced.h"
 #include "tests/fuzz/stores.h"
 #include "tests/unit/ring_use.h"
 
 const unsigned int fuzz_runs = 3000;
 
 #define CAPACITY 2048u
-
-static dsm_segment_t *seg[2];
-static uint64_t fence[2]; /* grains before and behind that nobody has to touch */
-
-static void fence_make(int i)
-{
-	MUST(!seg_grains_alloc(seg[0], 1, &fence[i], NULL));
-	memset(seg_at(seg[0], fence[i]), 0x5a, SEG_GRAIN);
-}
-
-static void fences_check(void)
-{
-	for (int i = 0; i < 2; i++) {
-		const uint8_t *p = seg_at(seg[0], fence[i]);
-
-		MUST(p[0] == 0x5a && !memcmp(p, p + 1, SEG_GRAIN - 1));
-	}
-}
 
 /* Words of the lines that both ends share, of its records, and of its root. Not locks. */
 static uint8_t *word_of_ring(void *ring, uint32_t which, uint32_t off)
@@ -65,9 +46,9 @@ static void fuzz_ring(const uint8_t *data, size_t size, uint32_t kind)
 	dsm_ring_t *out, *in;
 	unsigned int n;
 
-	MUST(!dsm_ring_create(seg[0], "r", &o, &out));
-	fence_make(1);
-	MUST(!dsm_ring_open(seg[1], "r", DSM_RING_CONSUMER, &in));
+	MUST(!dsm_ring_create(fenced[0], "r", &o, &out));
+	fenced_end();
+	MUST(!dsm_ring_open(fenced[1], "r", DSM_RING_CONSUMER, &in));
 	ring_use(out, in);
 	(void)dsm_ring_send(out, "left behind", 12, 0);
 	n = stores_find(data, size, word_of_ring, out, stores);
@@ -77,7 +58,7 @@ static void fuzz_ring(const uint8_t *data, size_t size, uint32_t kind)
 	dsm_ring_close(in);
 	/* Whoever comes next. */
 	stores_do(stores, n);
-	if (!dsm_ring_open(seg[1], "r", DSM_RING_PRODUCER | DSM_RING_CONSUMER, &in)) {
+	if (!dsm_ring_open(fenced[1], "r", DSM_RING_PRODUCER | DSM_RING_CONSUMER, &in)) {
 		ring_use(in, in);
 		dsm_ring_close(in);
 	}
@@ -131,48 +112,39 @@ static void fuzz_listener(const uint8_t *data, size_t size)
 	dsm_listener_t *l;
 	unsigned int n;
 
-	MUST(!dsm_listener_create(seg[0], "l", &o, &l));
-	MUST(!dsm_conn_open(seg[1], "l", &c));
-	fence_make(1);
+	MUST(!dsm_listener_create(fenced[0], "l", &o, &l));
+	MUST(!dsm_conn_open(fenced[1], "l", &c));
+	fenced_end();
 	MUST(!dsm_listener_accept(l, 0, &s));
 	talk(l, c, s);
 	n = stores_find(data, size, word_of_conn, c, stores);
 	stores_do(stores, n);
 	talk(l, c, s);
-	(void)dsm_listener_validate(seg[1], "l");
-	(void)dsm_listener_stat(seg[1], "l", &stat);
-	if (!dsm_conn_open(seg[1], "l", &another))
+	(void)dsm_listener_validate(fenced[1], "l");
+	(void)dsm_listener_stat(fenced[1], "l", &stat);
+	if (!dsm_conn_open(fenced[1], "l", &another))
 		dsm_conn_close(another);
 	dsm_conn_close(c);
 	stores_do(stores, n);
 	dsm_listener_close(l);
-	if (!dsm_listener_create(seg[1], "l", &o, &l)) {
+	if (!dsm_listener_create(fenced[1], "l", &o, &l)) {
 		for (int i = 0; i < 4; i++)
 			(void)dsm_listener_wait(l, 0, &another);
 		dsm_listener_close(l);
 	}
-	(void)dsm_listener_remove(seg[0], "l");
+	(void)dsm_listener_remove(fenced[0], "l");
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct dsm_segment_options o = { .size = 1u << 20, .max_size = 4u << 20 };
 	uint32_t what = size ? data[0] & 3 : 0;
-	char uri[64];
 
-	snprintf(uri, sizeof(uri), "shm:fuzz-ring-%d", getpid());
-	(void)dsm_segment_unlink(uri, NULL);
-	MUST(!dsm_segment_create(uri, &o, &seg[0]));
-	MUST(!dsm_segment_open(uri, NULL, &seg[1]));
-	MUST(!dsm_segment_unlink(uri, NULL));
-	fence_make(0);
+	fenced_begin("fuzz-ring");
 	if (what < 2)
 		fuzz_ring(data, size, what ? DSM_RING_MPMC : DSM_RING_SPSC);
 	else
 		fuzz_listener(data, size);
-	fences_check();
-	dsm_segment_close(seg[1]);
-	dsm_segment_close(seg[0]);
+	fenced_close();
 	return 0;
 }
 
