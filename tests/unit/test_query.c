@@ -441,10 +441,35 @@ static json_t *event_line(const char *text, size_t n, size_t *ret_lines)
 	return found;
 }
 
+static struct query_events *events;
+
+static int events_setup(void **state)
+{
+	int err = fake_setup(state);
+
+	events = query_events_new();
+	return err;
+}
+
+/* The state has been told: what is told next are changes. */
+static int changes_setup(void **state)
+{
+	int err = events_setup(state);
+
+	free(poll_events(events));
+	return err;
+}
+
+static int events_teardown(void **state)
+{
+	(void)state;
+	query_events_free(events);
+	return 0;
+}
+
 static void events_begin_with_the_state(void **state)
 {
-	struct query_events *ev = query_events_new();
-	char *text = poll_events(ev);
+	char *text = poll_events(events);
 	size_t lines;
 	json_t *doc = event_line(text, 0, &lines);
 
@@ -456,25 +481,22 @@ static void events_begin_with_the_state(void **state)
 	assert_number(doc, "locks.0.holder", 9);
 	json_decref(doc);
 	free(text);
-	assert_null(poll_events(ev));
-	query_events_free(ev);
+	assert_null(poll_events(events));
 }
 
 static void events_tell_each_change_once(void **state)
 {
-	struct query_events *ev = query_events_new();
 	size_t lines;
 	json_t *doc;
 	char *text;
 
 	(void)state;
-	free(poll_events(ev));
 	fake.nmembers = 1;
 	fake.info.epoch = 4;
 	fake.locks[0].holder = 0;
 	fake.regions[2] = (struct rec_region){ .region = 5, .name = "new" };
 	fake.nregions = 3;
-	text = poll_events(ev);
+	text = poll_events(events);
 	doc = event_line(text, 0, &lines);
 	assert_int_equal(lines, 4);
 	assert_text(doc, "event", "status");
@@ -493,47 +515,42 @@ static void events_tell_each_change_once(void **state)
 	assert_number(doc, "lock.holder", 0);
 	json_decref(doc);
 	free(text);
-	assert_null(poll_events(ev));
-	query_events_free(ev);
+	assert_null(poll_events(events));
 }
 
 static void a_node_that_returns_is_another_node(void **state)
 {
-	struct query_events *ev = query_events_new();
 	size_t lines;
 	char *text;
 
 	(void)state;
-	free(poll_events(ev));
 	fake.members[0].uid = 99;
-	text = poll_events(ev);
+	text = poll_events(events);
 	json_decref(event_line(text, 0, &lines));
 	assert_int_equal(lines, 2); /* one added, one removed */
 	free(text);
-	query_events_free(ev);
 }
 
 static void a_mutex_and_a_rwlock_of_one_number_are_two(void **state)
 {
-	struct query_events *ev = query_events_new();
 	size_t lines;
 	json_t *doc;
 	char *text;
 
 	(void)state;
-	free(poll_events(ev));
 	fake.locks[1] = fake.locks[0];
 	fake.locks[1].rw = true;
 	fake.nlocks = 2;
-	text = poll_events(ev);
+	text = poll_events(events);
 	doc = event_line(text, 0, &lines);
 	assert_int_equal(lines, 1);
 	assert_text(doc, "change", "added");
 	assert_text(doc, "lock.kind", "rw");
 	json_decref(doc);
 	free(text);
-	query_events_free(ev);
 }
+
+#define CHANGES(test) cmocka_unit_test_setup_teardown(test, changes_setup, events_teardown)
 
 int main(void)
 {
@@ -548,10 +565,11 @@ int main(void)
 		cmocka_unit_test_setup(stats_survive_a_latency_that_is_no_number, fake_setup),
 		cmocka_unit_test_setup(bad_commands_are_told_apart, fake_setup),
 		cmocka_unit_test_setup(a_name_that_is_no_utf8_costs_nothing, fake_setup),
-		cmocka_unit_test_setup(events_begin_with_the_state, fake_setup),
-		cmocka_unit_test_setup(events_tell_each_change_once, fake_setup),
-		cmocka_unit_test_setup(a_node_that_returns_is_another_node, fake_setup),
-		cmocka_unit_test_setup(a_mutex_and_a_rwlock_of_one_number_are_two, fake_setup),
+		cmocka_unit_test_setup_teardown(events_begin_with_the_state, events_setup,
+						events_teardown),
+		CHANGES(events_tell_each_change_once),
+		CHANGES(a_node_that_returns_is_another_node),
+		CHANGES(a_mutex_and_a_rwlock_of_one_number_are_two),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
