@@ -143,13 +143,13 @@ int mpmc_put_many(dsm_ring_t *r, const struct iovec *v, unsigned int n)
 	made = (unsigned int)err;
 	/* The first last, as nothing behind it is taken before. */
 	for (unsigned int i = made; i-- > 0;) {
+		uint64_t ready = ring_header(RING_READY, 0, v[i].iov_len);
+
 		ring_copy(payload_at(r, at[i]), v[i].iov_base, v[i].iov_len);
 		if (i)
-			atomic_store_explicit(header_at(r, at[i]),
-					      ring_header(RING_READY, 0, v[i].iov_len),
-					      memory_order_release);
+			atomic_store_explicit(header_at(r, at[i]), ready, memory_order_release);
 		else
-			post(r, header_at(r, at[0]), ring_header(RING_READY, 0, v[0].iov_len));
+			post(r, header_at(r, at[i]), ready);
 	}
 	return made ? (int)made : -EAGAIN;
 }
