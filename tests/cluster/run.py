@@ -20,7 +20,7 @@ sys.dont_write_bytecode = True  # leave the source tree as it is
 from lab import cases, process
 from lab.vm import VmLab
 
-MODULES = ("joining", "work", "death", "network", "replay", "limits", "terminals", "topics", "module")
+MODULES = ("joining", "work", "death", "network", "frames", "replay", "limits", "terminals", "topics", "module")
 
 # Of the cases for namespaces, those that mean something with the module in two machines.
 IN_MACHINES = (
