@@ -17,7 +17,7 @@ letters_arrive() {
 	local strategy
 	for strategy in first best worst classes; do
 		check "letters arrive, $strategy" grep -qx "2000 letters, 2001000 bytes" \
-			<("$B/letters" "letters-$$" 2000 $strategy)
+			<("$B/letters" "letters-$$-$strategy" 2000 $strategy)
 	done
 }
 

@@ -92,8 +92,10 @@ def end(*_):
 
 signal.signal(signal.SIGTERM, end)
 listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-listener.bind(PATH)
+# Whoever sees the socket can connect to it.
+listener.bind(PATH + ".new")
 listener.listen(16)
+os.rename(PATH + ".new", PATH)
 print("listening", file=sys.stderr, flush=True)
 while True:
     threading.Thread(target=serve, args=(listener.accept()[0],), daemon=True).start()
