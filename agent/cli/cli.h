@@ -40,6 +40,7 @@ int cmd_region_list(struct cli *cli, int argc, char **argv);
 int cmd_region_create(struct cli *cli, int argc, char **argv);
 int cmd_region_show(struct cli *cli, int argc, char **argv);
 int cmd_region_delete(struct cli *cli, int argc, char **argv);
+int cmd_page_list(struct cli *cli, int argc, char **argv);
 int cmd_page_show(struct cli *cli, int argc, char **argv);
 int cmd_lock_list(struct cli *cli, int argc, char **argv);
 int cmd_barrier_list(struct cli *cli, int argc, char **argv);

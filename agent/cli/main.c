@@ -20,6 +20,7 @@ static const struct command {
 	{ "region", "create", cmd_region_create, "make a named region" },
 	{ "region", "show", cmd_region_show, "one region: what is allocated, what is here" },
 	{ "region", "delete", cmd_region_delete, "delete a named region" },
+	{ "page", "list", cmd_page_list, "runs of pages that this node knows" },
 	{ "page", "show", cmd_page_show, "one page: state, home, owner, version" },
 	{ "lock", "list", cmd_lock_list, "locks that this node knows" },
 	{ "barrier", "list", cmd_barrier_list, "barriers somebody waits at" },

@@ -48,6 +48,9 @@ static json_t *document(const struct query_source *src, const char *command, int
 	arg = argument(command, "region show");
 	if (arg)
 		return query_region(src, arg, ret_err);
+	arg = argument(command, "page list");
+	if (arg)
+		return query_pages(src, arg, ret_err);
 	arg = argument(command, "page show");
 	if (arg)
 		return query_page(src, arg, ret_err);

@@ -5,8 +5,9 @@
  * nothing here changes anything, waits, or does I/O.
  *
  * Commands: "status", "node list", "region list", "region show NAME",
- * "page show KEY" (a page_key as number, 0x... or decimal), "lock list",
- * "barrier list", "stats". "events" is not a document but a stream: see
+ * "page show KEY" (a page_key as number, 0x... or decimal), "page list FROM NAME"
+ * (number of the first page, the region; runs of pages that this node knows, a bounded
+ * number of them), "lock list", "barrier list", "topic list", "stats". "events" is not a document but a stream: see
  * query_events_poll(). The keys of every document are described in dsm(1).
  *
  * Threading: called from the agent's loop thread, like the core.

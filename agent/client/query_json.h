@@ -26,6 +26,11 @@ json_t *query_stats(const struct query_source *src);
 /* NULL with *ret_err set: -ENOENT, -EINVAL or -ENOMEM. */
 json_t *query_region(const struct query_source *src, const char *name, int *ret_err);
 json_t *query_page(const struct query_source *src, const char *key, int *ret_err);
+json_t *query_pages(const struct query_source *src, const char *words, int *ret_err);
+
+/* The region of that name, or of that number where @name is NULL. False: there is none. */
+bool query_region_find(const struct query_source *src, const char *name, uint16_t number,
+		       struct rec_region *ret);
 
 /* Appends @item (a reference is taken, NULL is allowed) to @array; a failure makes *array NULL. */
 void query_append(json_t **array, json_t *item);

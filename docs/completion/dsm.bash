@@ -116,9 +116,9 @@ _dsm() {
 	'') _dsm_words 'status node region page lock barrier topic stats top events run map channel segment heap' ;;
 	node) _dsm_words 'list leave' ;;
 	region) _dsm_words 'list create show delete' ;;
-	page) _dsm_words show ;;
+	page) _dsm_words 'list show' ;;
 	lock | barrier | topic) _dsm_words list ;;
-	'region show' | 'region delete') _dsm_words "$(_dsm_regions)" ;;
+	'region show' | 'region delete' | 'page list') _dsm_words "$(_dsm_regions)" ;;
 	map) _dsm_words 'get set del cas list watch stat save load serve' ;;
 	channel) _dsm_words 'list stat cat tail put bench' ;;
 	segment) _dsm_words 'list show unlink' ;;

@@ -6,7 +6,7 @@ nobody_answers() {
 	local port
 	port=$(free_ports 1)
 	for command in status "node list" "node leave" "region list" "region show default" \
-		"region create grid 1M" "region delete grid" "page show 0x1000" "lock list" \
+		"region create grid 1M" "region delete grid" "page list" "page show 0x1000" "lock list" \
 		"barrier list" "topic list" stats events "top -i 0.1"; do
 		# shellcheck disable=SC2086 # words
 		check "$command without an agent is 3" gives 3 "no agent serves port $port" -p "$port" $command
@@ -69,6 +69,8 @@ regions_are_made_and_deleted() {
 	check "region create as JSON rounds up to pages" json \
 		'd["name"] == "mesh" and d["size"] == 8192 and d["base"].startswith("0x")' \
 		-p "$two" region create mesh 4097
+	check "a region that is too large is refused" gives 1 "4096 bytes to 16 TiB" \
+		-p "$one" region create vast 17T
 	check "the same name again is refused" gives 1 "'grid' exists already" -p "$two" region create grid 1M
 	check "the other node sees it" until_true 5 table grid -p "$two" region list
 	check "region list as JSON" json '{"default", "grid", "mesh"} == {r["name"] for r in d["regions"]}
@@ -88,6 +90,11 @@ pages_are_shown() {
 	local pointer=${reply#ok }
 	check "and writes" pull_first write "$pointer" 7
 	check "page show" table "modified" -p "$one" page show 0x100000000
+	check "page list" table "0x100000000      1  modified" -p "$one" page list default:0x100000000
+	check "page list as JSON" json 'd["pages"][0]["address"] == "0x100000000" and d["next"] is None
+		and d["pages"][0]["owner"] == 1' -p "$one" page list default:0x100000000
+	check "page list of no region is 4" gives 4 "" -p "$one" page list void
+	check "page list wants a region and an address" gives 2 "'default:xyz'" -p "$one" page list default:xyz
 	check "page show as JSON" json 'd["state"] == "modified" and d["region_name"] == "default"
 		and d["global_address"] == "0x100000000" and d["owner"] == 1 and not d["lost"]
 		and d["key"] == "0x100000"' -p "$one" page show 0x100000abc
@@ -166,7 +173,7 @@ top_is_live() {
 keys_are_described() {
 	local command
 	for command in status "node list" "region list" "region show default" "lock list" \
-		"barrier list" "topic list" stats "page show 0x100000000" "top -i 0.1"; do
+		"barrier list" "topic list" stats "page list" "page show 0x100000000" "top -i 0.1"; do
 		# shellcheck disable=SC2086 # words
 		"$dsm" -p "$one" $command --json || return 1
 	done >"$dir/documents"
@@ -281,6 +288,7 @@ agents_answer() {
 agents_go() {
 	local pid status
 	exec {to_first}>&- {to_second}>&-
+	: >"$dir/events" # now, not when the one in the background gets to it
 	"$dsm" -p "$two" events >"$dir/events" 2>"$dir/events.err" &
 	pid=$!
 	check "events are followed" until_true 10 test -s "$dir/events"

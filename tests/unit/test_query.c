@@ -29,6 +29,7 @@ struct core {
 	struct core_lock_info locks[FAKE_MAX];
 	struct core_barrier_info barriers[FAKE_MAX];
 	struct core_page_info pages[FAKE_MAX];
+	uint64_t runs;
 	size_t nmembers, nregions, nextents, nlocks, nbarriers, npages;
 };
 
@@ -93,6 +94,10 @@ void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct cor
 {
 	for (size_t i = 0; i < c->npages; i++)
 		fn(ctx, &c->pages[i]);
+	/* And so many of region 1, each another run. */
+	for (uint64_t i = 0; i < c->runs; i++)
+		fn(ctx, &(struct core_page_info){ .key = PAGE_KEY(1, i),
+						  .state = i % 2 ? PAGE_SHARED : PAGE_MODIFIED });
 }
 
 int core_page_get(const struct core *c, page_key key, struct core_page_info *ret)
@@ -324,6 +329,33 @@ static void page_show_takes_a_key(void **state)
 	json_decref(doc);
 }
 
+static void pages_are_listed_as_runs(void **state)
+{
+	struct core_page_info p = { .key = PAGE_KEY(1, 16), .state = PAGE_SHARED, .home = 1 };
+	json_t *doc;
+
+	(void)state;
+	fake.npages = 0;
+	for (; fake.npages < 5; p.key++) {
+		p.state = fake.npages == 3 ? PAGE_MODIFIED : PAGE_SHARED;
+		fake.pages[fake.npages++] = p;
+	}
+	doc = ask("page list 17 grid");
+	assert_int_equal(json_array_size(at(doc, "pages")), 3);
+	assert_text(doc, "pages.0.address", "0x11000");
+	assert_number(doc, "pages.0.pages", 2);
+	assert_text(doc, "pages.1.state", "modified");
+	assert_true(json_is_null(at(doc, "next")));
+	json_decref(doc);
+	/* A long list says where to go on. */
+	fake.npages = 0;
+	fake.runs = 1500;
+	doc = ask("page list 0 grid");
+	assert_int_equal(json_array_size(at(doc, "pages")), 1000);
+	assert_text(doc, "next", "0x3e8000");
+	json_decref(doc);
+}
+
 static void locks_and_barriers_are_listed(void **state)
 {
 	json_t *doc = ask("lock list");
@@ -385,6 +417,10 @@ static void bad_commands_are_told_apart(void **state)
 		{ "page show -1", -EINVAL },
 		{ "page show 99999999999999999999999", -EINVAL },
 		{ "page show 77", -ENOENT },
+		{ "page list", -EINVAL },
+		{ "page list x grid", -EINVAL },
+		{ "page list -1 grid", -EINVAL },
+		{ "page list 0 void", -ENOENT },
 		{ "events", -EINVAL },
 	};
 	struct query_source src = source();
@@ -560,6 +596,7 @@ int main(void)
 		cmocka_unit_test_setup(node_addresses_may_be_ipv6, fake_setup),
 		cmocka_unit_test_setup(region_show_counts_only_its_own, fake_setup),
 		cmocka_unit_test_setup(page_show_takes_a_key, fake_setup),
+		cmocka_unit_test_setup(pages_are_listed_as_runs, fake_setup),
 		cmocka_unit_test_setup(locks_and_barriers_are_listed, fake_setup),
 		cmocka_unit_test_setup(topics_are_listed, fake_setup),
 		cmocka_unit_test_setup(stats_survive_a_latency_that_is_no_number, fake_setup),
