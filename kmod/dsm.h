@@ -316,8 +316,11 @@ long dsm_ioctl_agent(struct dsm_file *df, unsigned int cmd, void __user *arg);
 /* netlink*.c */
 struct genl_info;
 struct netlink_callback;
+struct nlattr;
 struct sk_buff;
 extern struct genl_family dsm_genl_family;
+struct dsm_node *dsm_genl_node(const struct nlattr *port, const struct net *net, u32 portid,
+			       struct netlink_ext_ack *extack);
 struct dsm_node *dsm_genl_own_node(struct genl_info *info);
 int dsm_genl_bind(struct sk_buff *skb, struct genl_info *info);
 int dsm_genl_unbind(struct sk_buff *skb, struct genl_info *info);

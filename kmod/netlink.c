@@ -53,78 +53,33 @@ static const struct nla_policy dsm_identity_policy[] = {
 	[DSM_A_IDENTITY] = NLA_POLICY_RANGE(NLA_BINARY, 1, DSM_IDENTITY_LEN),
 };
 
+#define DSM_LAST(_policy) (ARRAY_SIZE(_policy) - 1)
+#define DSM_DUMP(_name) \
+	.start = dsm_genl_dump_start, .dumpit = dsm_genl_##_name, .done = dsm_genl_dump_done
+#define DSM_OP(_cmd, ...) { .cmd = _cmd, .flags = GENL_ADMIN_PERM, __VA_ARGS__ }
+
 /* Small operations have no policies of their own, so these are full ones. */
 static const struct genl_ops dsm_genl_ops[] = {
-	{
-		.cmd = DSM_CMD_BIND,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_bind,
-		.policy = dsm_bind_policy,
-		.maxattr = ARRAY_SIZE(dsm_bind_policy) - 1,
-	}, {
-		.cmd = DSM_CMD_UNBIND,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_unbind,
-	}, {
-		.cmd = DSM_CMD_REGION_NEW,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_region_new,
-		.policy = dsm_region_policy,
-		.maxattr = ARRAY_SIZE(dsm_region_policy) - 1,
-	}, {
-		.cmd = DSM_CMD_REGION_DEL,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_region_del,
-		.policy = dsm_region_del_policy,
-		.maxattr = ARRAY_SIZE(dsm_region_del_policy) - 1,
-	}, {
-		.cmd = DSM_CMD_REGION_GET,
-		.flags = GENL_ADMIN_PERM,
-		.start = dsm_genl_dump_start,
-		.dumpit = dsm_genl_regions_dump,
-		.done = dsm_genl_dump_done,
-		.policy = dsm_dump_policy,
-		.maxattr = ARRAY_SIZE(dsm_dump_policy) - 1,
-	}, {
-		.cmd = DSM_CMD_REQS_GET,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_reqs_get,
-		.start = dsm_genl_dump_start,
-		.dumpit = dsm_genl_reqs_dump,
-		.done = dsm_genl_dump_done,
-		.policy = dsm_reqs_policy,
-		.maxattr = ARRAY_SIZE(dsm_reqs_policy) - 1,
-	}, {
-		.cmd = DSM_CMD_REQS_SET,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_reqs_set,
-		.policy = dsm_answers_policy,
-		.maxattr = ARRAY_SIZE(dsm_answers_policy) - 1,
-	}, {
-		.cmd = DSM_CMD_PAGES_GET,
-		.flags = GENL_ADMIN_PERM,
-		.start = dsm_genl_dump_start,
-		.dumpit = dsm_genl_pages_dump,
-		.done = dsm_genl_dump_done,
-		.policy = dsm_pages_policy,
-		.maxattr = ARRAY_SIZE(dsm_pages_policy) - 1,
-	}, {
-		.cmd = DSM_CMD_IDENTITY_GET,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_identity_get,
-	}, {
-		.cmd = DSM_CMD_IDENTITY_SET,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_identity_set,
-		.policy = dsm_identity_policy,
-		.maxattr = ARRAY_SIZE(dsm_identity_policy) - 1,
-	}, {
-		.cmd = DSM_CMD_STATS_GET,
-		.flags = GENL_ADMIN_PERM,
-		.doit = dsm_genl_stats_get,
-		.policy = dsm_dump_policy,
-		.maxattr = ARRAY_SIZE(dsm_dump_policy) - 1,
-	},
+	DSM_OP(DSM_CMD_BIND, .doit = dsm_genl_bind,
+	       .policy = dsm_bind_policy, .maxattr = DSM_LAST(dsm_bind_policy)),
+	DSM_OP(DSM_CMD_UNBIND, .doit = dsm_genl_unbind),
+	DSM_OP(DSM_CMD_REGION_NEW, .doit = dsm_genl_region_new,
+	       .policy = dsm_region_policy, .maxattr = DSM_LAST(dsm_region_policy)),
+	DSM_OP(DSM_CMD_REGION_DEL, .doit = dsm_genl_region_del,
+	       .policy = dsm_region_del_policy, .maxattr = DSM_LAST(dsm_region_del_policy)),
+	DSM_OP(DSM_CMD_REGION_GET, DSM_DUMP(regions_dump),
+	       .policy = dsm_dump_policy, .maxattr = DSM_LAST(dsm_dump_policy)),
+	DSM_OP(DSM_CMD_REQS_GET, .doit = dsm_genl_reqs_get, DSM_DUMP(reqs_dump),
+	       .policy = dsm_reqs_policy, .maxattr = DSM_LAST(dsm_reqs_policy)),
+	DSM_OP(DSM_CMD_REQS_SET, .doit = dsm_genl_reqs_set,
+	       .policy = dsm_answers_policy, .maxattr = DSM_LAST(dsm_answers_policy)),
+	DSM_OP(DSM_CMD_PAGES_GET, DSM_DUMP(pages_dump),
+	       .policy = dsm_pages_policy, .maxattr = DSM_LAST(dsm_pages_policy)),
+	DSM_OP(DSM_CMD_IDENTITY_GET, .doit = dsm_genl_identity_get),
+	DSM_OP(DSM_CMD_IDENTITY_SET, .doit = dsm_genl_identity_set,
+	       .policy = dsm_identity_policy, .maxattr = DSM_LAST(dsm_identity_policy)),
+	DSM_OP(DSM_CMD_STATS_GET, .doit = dsm_genl_stats_get,
+	       .policy = dsm_dump_policy, .maxattr = DSM_LAST(dsm_dump_policy)),
 };
 
 struct genl_family dsm_genl_family __ro_after_init = {
@@ -152,15 +107,29 @@ static struct notifier_block dsm_genl_notifier = {
 	.notifier_call = dsm_genl_socket_event,
 };
 
-/* The node that the sender bound, counted; or EPERM and why. */
-struct dsm_node *dsm_genl_own_node(struct genl_info *info)
+/* The node of attribute @port, or without one that of the sender; counted, or an error and why. */
+struct dsm_node *dsm_genl_node(const struct nlattr *port, const struct net *net, u32 portid,
+			       struct netlink_ext_ack *extack)
 {
-	struct dsm_node *node = dsm_node_of_socket(genl_info_net(info), info->snd_portid);
+	struct dsm_node *node;
 
+	if (port) {
+		node = dsm_node_find(nla_get_u16(port));
+		if (node)
+			return node;
+		NL_SET_ERR_MSG(extack, "no node has this port");
+		return ERR_PTR(-ENODEV);
+	}
+	node = dsm_node_of_socket(net, portid);
 	if (node)
 		return node;
-	NL_SET_ERR_MSG(info->extack, "this socket has not bound a node");
+	NL_SET_ERR_MSG(extack, "this socket has not bound a node");
 	return ERR_PTR(-EPERM);
+}
+
+struct dsm_node *dsm_genl_own_node(struct genl_info *info)
+{
+	return dsm_genl_node(NULL, genl_info_net(info), info->snd_portid, info->extack);
 }
 
 int dsm_genl_init(void)

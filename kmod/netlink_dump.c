@@ -24,25 +24,19 @@ static struct dsm_dump *dsm_dump_of(struct netlink_callback *cb)
 	return (struct dsm_dump *)cb->ctx;
 }
 
-/* Whose: DSM_A_PORT's, else the sender's. */
 int dsm_genl_dump_start(struct netlink_callback *cb)
 {
 	struct nlattr **attrs = dsm_dump_attrs(cb);
 	struct dsm_dump *dump = dsm_dump_of(cb);
+	struct dsm_node *node;
 
 	memset(dump, 0, sizeof(*dump));
-	if (attrs && attrs[DSM_A_PORT]) {
-		dump->node = dsm_node_find(nla_get_u16(attrs[DSM_A_PORT]));
-		if (dump->node)
-			return 0;
-		NL_SET_ERR_MSG(cb->extack, "no node has this port");
-		return -ENODEV;
-	}
-	dump->node = dsm_node_of_socket(sock_net(cb->skb->sk), NETLINK_CB(cb->skb).portid);
-	if (dump->node)
-		return 0;
-	NL_SET_ERR_MSG(cb->extack, "this socket has not bound a node");
-	return -EPERM;
+	node = dsm_genl_node(attrs ? attrs[DSM_A_PORT] : NULL, sock_net(cb->skb->sk),
+			     NETLINK_CB(cb->skb).portid, cb->extack);
+	if (IS_ERR(node))
+		return PTR_ERR(node);
+	dump->node = node;
+	return 0;
 }
 
 int dsm_genl_dump_done(struct netlink_callback *cb)
@@ -76,6 +70,30 @@ static int dsm_dump_array(struct sk_buff *skb, struct netlink_callback *cb, u8 c
 	}
 	genlmsg_end(skb, head);
 	return 0;
+}
+
+/* Puts up to a batch of items at @items and moves the dump behind them; returns how many. */
+typedef u32 (*dsm_gather_fn)(struct dsm_dump *dump, void *items);
+
+/* As many batches as the message takes; what did not fit is gathered again for the next. */
+static int dsm_dump_batches(struct sk_buff *skb, struct netlink_callback *cb, u8 cmd, int attr,
+			    dsm_gather_fn gather, void *items, size_t size)
+{
+	struct dsm_dump *dump = dsm_dump_of(cb);
+	struct dsm_dump before;
+	u32 n;
+
+	for (;;) {
+		before = *dump;
+		n = gather(dump, items);
+		if (!n)
+			break;
+		if (dsm_dump_array(skb, cb, cmd, attr, items, n * size)) {
+			*dump = before;
+			break;
+		}
+	}
+	return skb->len;
 }
 
 static int dsm_region_dump(struct sk_buff *skb, struct netlink_callback *cb,
@@ -115,10 +133,11 @@ int dsm_genl_regions_dump(struct sk_buff *skb, struct netlink_callback *cb)
 	return skb->len;
 }
 
-/* Up to a batch of pending requests from the dump's place on. */
-static u32 dsm_reqs_gather(struct dsm_dump *dump, struct dsm_req *reqs)
+/* Pending requests. */
+static u32 dsm_reqs_gather(struct dsm_dump *dump, void *items)
 {
 	struct dsm_node *node = dump->node;
+	struct dsm_req *reqs = items;
 	struct dsm_request *req;
 	unsigned int seen;
 	u32 n = 0;
@@ -142,23 +161,10 @@ full:
 
 int dsm_genl_reqs_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
-	struct dsm_dump *dump = dsm_dump_of(cb);
 	struct dsm_req reqs[DSM_DUMP_BATCH];
-	struct dsm_dump before;
-	u32 n;
 
-	for (;;) {
-		before = *dump;
-		n = dsm_reqs_gather(dump, reqs);
-		if (!n)
-			break;
-		if (dsm_dump_array(skb, cb, DSM_CMD_REQS_GET, DSM_A_REQS, reqs,
-				   n * sizeof(*reqs))) {
-			*dump = before;
-			break;
-		}
-	}
-	return skb->len;
+	return dsm_dump_batches(skb, cb, DSM_CMD_REQS_GET, DSM_A_REQS, dsm_reqs_gather, reqs,
+				sizeof(*reqs));
 }
 
 /* Appends the page to the runs. False when a new run is needed and there is no room. */
@@ -177,10 +183,11 @@ static bool dsm_runs_add(struct dsm_page_run *runs, u32 *n, pgoff_t page,
 	return true;
 }
 
-/* Up to a batch of runs from the dump's place on. */
-static u32 dsm_pages_gather(struct dsm_dump *dump, struct dsm_page_run *runs)
+/* Runs of pages in the same state. */
+static u32 dsm_pages_gather(struct dsm_dump *dump, void *items)
 {
 	XA_STATE(xas, &dump->region->inode->i_mapping->i_pages, dump->next);
+	struct dsm_page_run *runs = items;
 	enum dsm_page_state state;
 	struct folio *folio;
 	u32 n = 0;
@@ -225,25 +232,13 @@ int dsm_genl_pages_dump(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct dsm_dump *dump = dsm_dump_of(cb);
 	struct dsm_page_run runs[DSM_DUMP_BATCH];
-	unsigned long before;
 	int err;
-	u32 n;
 
 	if (!dump->region) {
 		err = dsm_pages_region(cb, dump);
 		if (err)
 			return err;
 	}
-	for (;;) {
-		before = dump->next;
-		n = dsm_pages_gather(dump, runs);
-		if (!n)
-			break;
-		if (dsm_dump_array(skb, cb, DSM_CMD_PAGES_GET, DSM_A_PAGES, runs,
-				   n * sizeof(*runs))) {
-			dump->next = before;
-			break;
-		}
-	}
-	return skb->len;
+	return dsm_dump_batches(skb, cb, DSM_CMD_PAGES_GET, DSM_A_PAGES, dsm_pages_gather, runs,
+				sizeof(*runs));
 }

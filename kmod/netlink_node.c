@@ -204,17 +204,10 @@ int dsm_genl_stats_get(struct sk_buff *skb, struct genl_info *info)
 	struct dsm_stats stats;
 	struct dsm_node *node;
 
-	if (info->attrs[DSM_A_PORT]) {
-		node = dsm_node_find(nla_get_u16(info->attrs[DSM_A_PORT]));
-		if (!node) {
-			NL_SET_ERR_MSG(info->extack, "no node has this port");
-			return -ENODEV;
-		}
-	} else {
-		node = dsm_genl_own_node(info);
-		if (IS_ERR(node))
-			return PTR_ERR(node);
-	}
+	node = dsm_genl_node(info->attrs[DSM_A_PORT], genl_info_net(info), info->snd_portid,
+			     info->extack);
+	if (IS_ERR(node))
+		return PTR_ERR(node);
 	dsm_stats_sum(node, &stats);
 	dsm_node_put(node);
 	return dsm_genl_reply(info, DSM_CMD_STATS_GET, DSM_A_STATS, sizeof(stats), &stats);
