@@ -152,6 +152,7 @@ static int start_core(struct agent *a)
 		.dead_ms = a->cfg->dead_ms,
 		.elect_ms = a->cfg->elect_ms,
 		.hold_us = a->cfg->hold_us,
+		.deadlock_ms = a->cfg->deadlock_ms ? a->cfg->deadlock_ms : CORE_NO_DEADLOCK_CHECK,
 		.touch_pages = a->cfg->touch_pages,
 		.prefetch_pages = a->cfg->prefetch_pages,
 		.found_at_once = a->cfg->standalone,

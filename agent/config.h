@@ -29,6 +29,7 @@ struct config {
 	uint32_t dead_ms, elect_ms;
 	uint32_t recovery_ms;
 	uint32_t hold_us;
+	uint32_t deadlock_ms; /* 0: never */
 	uint32_t spin_us;
 	uint32_t touch_pages, prefetch_pages;
 	bool standalone;

@@ -15,6 +15,10 @@ struct core *core_new(const struct core_config *cfg, uint64_t now_us)
 		c->cfg.dead_ms = 1500;
 	if (!c->cfg.elect_ms)
 		c->cfg.elect_ms = 150;
+	if (!c->cfg.deadlock_ms)
+		c->cfg.deadlock_ms = 100;
+	if (c->cfg.deadlock_ms == CORE_NO_DEADLOCK_CHECK)
+		c->cfg.deadlock_ms = 0;
 	if (!c->cfg.touch_pages)
 		c->cfg.touch_pages = 16;
 	if (!c->cfg.prefetch_pages)
@@ -157,6 +161,9 @@ static void on_timer(struct core *c, const struct timer *t)
 		break;
 	case TIMER_WAIT:
 		wait_on_timer(c, t->arg);
+		break;
+	case TIMER_DEADLOCK:
+		deadlock_on_timer(c);
 		break;
 	case TIMER_READY:
 		client_ready_timer(c);

@@ -30,6 +30,8 @@ enum page_state {
 	PAGE_PENDING = 3, /* a request is under way */
 };
 
+#define CORE_NO_DEADLOCK_CHECK UINT32_MAX
+
 struct core_config {
 	uint64_t uid; /* random, not 0, new at each start */
 	uint64_t
@@ -40,6 +42,8 @@ struct core_config {
 	uint32_t dead_ms;	     /* a node not heard for so long is dead; default 1500 */
 	uint32_t elect_ms; /* how long to look for others before founding a cluster; default 150 */
 	uint32_t hold_us;  /* a granted page is ours at least so long; default 50 */
+	uint32_t
+		deadlock_ms; /* waits for locks that last so long are looked at; CORE_NO_DEADLOCK_CHECK: never; default 100 */
 	uint32_t touch_pages; /* pages given by one first touch, at most; default 16 */
 	uint32_t
 		prefetch_pages; /* most pages asked for with a miss that looks sequential; default 32; 1: none */
@@ -86,7 +90,7 @@ struct core_topic {
 
 enum client_op {
 	OP_LOCK =
-		1, /* id, timeout_us, F_TRY in flags. Reply: val[0] slot (UINT32_MAX: none), err EOWNERDEAD: held, but see */
+		1, /* id, timeout_us, F_TRY in flags. Reply: val[0] slot (UINT32_MAX: none), err EOWNERDEAD: held, but see; EDEADLK: would not end */
 	OP_UNLOCK, /* id */
 	OP_RWLOCK, /* id, F_WRITE: writer, timeout_us, F_TRY */
 	OP_RWUNLOCK, /* id, F_WRITE */

@@ -134,6 +134,9 @@ static void on_bound_msg(struct core *c, const struct core_msg *m, const void *r
 	case MSG_LOCK_MOVED:
 		lock_on_msg(c, m);
 		break;
+	case MSG_LOCK_PROBE:
+		deadlock_on_msg(c, m);
+		break;
 	case MSG_RWLOCK_REQUEST:
 	case MSG_RWLOCK_REPLY:
 	case MSG_RWLOCK_RELEASE:

@@ -89,6 +89,7 @@ static void waiter_add(struct core *c, struct lock *l, const struct core_creq *r
 	*l->tail = w;
 	l->tail = &w->next;
 	timer_arm(c, w->due, TIMER_LOCK, l->id);
+	deadlock_wait(c, w);
 }
 
 static struct lock_waiter *waiter_pop(struct lock *l)
@@ -228,6 +229,21 @@ static void token_here(struct core *c, struct lock *l, bool dead, bool by_master
 	/* Recalled on its way, and nobody here wants it any more. */
 	word_set(l, LOCK_WORD_ABSENT);
 	pass_on(c, l, dead);
+}
+
+/* A waiter that must not go on waiting. */
+void lock_refuse(struct core *c, struct lock *l, struct lock_waiter *gone, int err)
+{
+	struct lock_waiter **at = &l->head;
+
+	while (*at != gone)
+		at = &(*at)->next;
+	*at = gone->next;
+	if (!*at)
+		l->tail = at;
+	c->lock_refused++;
+	lock_reply(c, l, gone->client, gone->ticket, err);
+	free(gone);
 }
 
 void lock_on_timer(struct core *c, uint32_t id)

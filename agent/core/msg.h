@@ -126,6 +126,8 @@ enum core_msg_type {
 	MSG_RWLOCK_REPLY = 85,	 /* a: ticket, arg: errno, F_OWNER_DEAD */
 	MSG_RWLOCK_RELEASE =
 		86, /* F_WRITE, a: ticket of the request; also cancels one that waits */
+	MSG_LOCK_PROBE =
+		87, /* is it waited for in a circle? nid: node, a: number of the wait that asks, ver: its round, b: digest of the waits met, arg: how many; F_GRANT: by the master, to where the token is */
 
 	/* Barriers. key: barrier id, count: participants (0: all nodes), arg: arrivals. */
 	MSG_BARRIER_ENTER = 90,

@@ -226,6 +226,12 @@ void lock_new_view(struct core *c);
 void lock_learn(struct core *c, uint16_t nid, const struct rec_lock *r);
 void lock_rebuilt(struct core *c);
 void lock_lose_all(struct core *c);
+void lock_refuse(struct core *c, struct lock *l, struct lock_waiter *gone, int err);
+
+/* deadlock.c: locks that are waited for in a circle */
+void deadlock_wait(struct core *c, struct lock_waiter *w); /* begins */
+void deadlock_on_msg(struct core *c, const struct core_msg *m);
+void deadlock_on_timer(struct core *c);
 
 void rwlock_client(struct core *c, const struct core_creq *req);
 void rwlock_unlock(struct core *c, const struct core_creq *req);

@@ -189,6 +189,11 @@ struct lock_waiter {
 	uint32_t client;
 	uint64_t ticket;
 	uint64_t due;
+	uint64_t wait; /* this node's number of the wait, never used twice */
+	uint64_t since;
+	uint64_t way;	    /* digest of the circle that was seen last; 0: none */
+	uint32_t round;	    /* of the last question that was asked for it */
+	uint32_t way_round; /* of the last one when that circle was seen */
 	struct lock_waiter *next;
 };
 
@@ -321,6 +326,7 @@ enum timer_kind {
 	TIMER_BARRIER,	/* arg: ticket */
 	TIMER_WAIT,	/* arg: key */
 	TIMER_READY,
+	TIMER_DEADLOCK, /* locks that are waited for in a circle */
 };
 
 struct timer {
@@ -433,6 +439,8 @@ struct core {
 	/* locks, barriers, waits */
 	struct map locks, rwlocks, rw_clients, barriers, barrier_clients, barrier_gens;
 	uint32_t slots_used;
+	uint64_t lock_waits, lock_refused; /* waits ever; those that would not have ended */
+	bool deadlock_armed;		   /* a TIMER_DEADLOCK is out */
 	struct page_waiter *page_waiters;
 
 	/* topics */

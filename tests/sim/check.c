@@ -236,6 +236,31 @@ void check_locked(unsigned int n, unsigned int p, uint32_t lock, int err)
 		}
 }
 
+/* Refused: each of the circle waits for a lock that the next one holds. */
+void check_deadlock(unsigned int n, unsigned int p, uint32_t lock)
+{
+	/* Who is killed, or whose node is, breaks the circle that was there. */
+	if (sim.deaths || sim.plan.prog_kills || sim.plan.restarts || sim.plan.leaves)
+		return;
+	for (unsigned int hops = 0; hops < NODES * PROGS; hops++) {
+		const struct held *h = &locks[lock];
+		const struct prog *g;
+
+		if (h->node < 0)
+			fail("lock %u: node %u program %u is refused, but lock %u is free",
+			     sim.nodes[n].progs[p].second, n, p, lock);
+		if (h->node == (int)n && h->prog == (int)p)
+			return;
+		g = &sim.nodes[h->node].progs[h->prog];
+		if (g->plan != PLAN_TWO || g->step != 2 || g->state != PROG_ASKED)
+			fail("lock %u: node %u program %u is refused, but node %d program %d does "
+			     "not wait",
+			     sim.nodes[n].progs[p].second, n, p, h->node, h->prog);
+		lock = g->second;
+	}
+	fail("node %u program %u is refused for a circle of others", n, p);
+}
+
 void check_unlocked(unsigned int n, unsigned int p, uint32_t lock)
 {
 	if (locks[lock].node != (int)n || locks[lock].prog != (int)p)

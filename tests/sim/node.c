@@ -20,6 +20,7 @@ static void new_core(unsigned int i, uint64_t cluster, uint16_t nid)
 	cfg.dead_ms = DEAD_MS;
 	cfg.elect_ms = 60;
 	cfg.hold_us = (uint32_t)sim.plan.hold_us;
+	cfg.deadlock_ms = 3;
 	cfg.touch_pages = 4;
 	cfg.prefetch_pages = 8;
 	cfg.region_base = 1ull << 40;

@@ -99,40 +99,46 @@ static void plan_access(unsigned int n, unsigned int p)
 		done(n, p);
 }
 
-static void unlock(unsigned int n, unsigned int p)
+/* True: without the agent. */
+static bool unlock(unsigned int n, unsigned int p, uint32_t lock)
 {
 	struct prog *g = prog_of(n, p);
 	struct node *node = &sim.nodes[n];
-	uint32_t slot = node->slots[g->lock];
+	uint32_t slot = node->slots[lock];
 
-	check_unlocked(n, p, g->lock);
-	if (slot && lock_word_leave(&node->lock_words[slot - 1], g->client)) {
-		done(n, p);
+	check_unlocked(n, p, lock);
+	g->step++;
+	if (slot && lock_word_leave(&node->lock_words[slot - 1], g->client))
+		return true;
+	ask(n, p, OP_UNLOCK, 0, 0, lock, 0, CORE_NO_TIMEOUT);
+	return false;
+}
+
+static void lock(unsigned int n, unsigned int p, uint32_t id, uint32_t flags, uint64_t timeout)
+{
+	struct prog *g = prog_of(n, p);
+	struct node *node = &sim.nodes[n];
+	uint32_t slot = node->slots[id];
+
+	g->step++;
+	g->bypassed = 0;
+	if (slot && lock_word_try(&node->lock_words[slot - 1], g->client)) {
+		check_locked(n, p, id, 0);
+		think(n, p);
 		return;
 	}
-	g->step = 4;
-	ask(n, p, OP_UNLOCK, 0, 0, g->lock, 0, CORE_NO_TIMEOUT);
+	ask(n, p, OP_LOCK, 0, 0, id, flags, timeout);
 }
 
 /* Lock, read a counter, think, write it, unlock. */
 static void plan_lock(unsigned int n, unsigned int p)
 {
 	struct prog *g = prog_of(n, p);
-	struct node *node = &sim.nodes[n];
-	uint32_t slot = node->slots[g->lock];
 	unsigned int how = (unsigned int)rnd(10);
 
 	switch (g->step) {
 	case 0:
-		g->step = 1;
-		g->bypassed = 0;
-		if (slot && lock_word_try(&node->lock_words[slot - 1], g->client)) {
-			check_locked(n, p, g->lock, 0);
-			think(n, p);
-			return;
-		}
-		ask(n, p, OP_LOCK, 0, 0, g->lock, how == 0 ? F_TRY : 0,
-		    how == 1 ? rnd(5000) : CORE_NO_TIMEOUT);
+		lock(n, p, g->lock, how == 0 ? F_TRY : 0, how == 1 ? rnd(5000) : CORE_NO_TIMEOUT);
 		return;
 	case 1:
 		if (!access_page(n, p, COUNTERS + g->lock, false))
@@ -147,7 +153,33 @@ static void plan_lock(unsigned int n, unsigned int p)
 		think(n, p);
 		return;
 	case 3:
-		unlock(n, p);
+		if (unlock(n, p, g->lock))
+			done(n, p);
+		return;
+	default:
+		done(n, p);
+	}
+}
+
+/* One lock, then another while it has the first, in any order: programs that do so wait in circles. */
+static void plan_two(unsigned int n, unsigned int p)
+{
+	struct prog *g = prog_of(n, p);
+
+	switch (g->step) {
+	case 0:
+		lock(n, p, g->lock, 0, CORE_NO_TIMEOUT);
+		return;
+	case 1:
+		lock(n, p, g->second, 0, CORE_NO_TIMEOUT);
+		return;
+	case 2:
+		if (unlock(n, p, g->second))
+			think(n, p);
+		return;
+	case 3: /* or the second was refused */
+		if (unlock(n, p, g->lock))
+			done(n, p);
 		return;
 	default:
 		done(n, p);
@@ -248,8 +280,10 @@ static void choose(unsigned int n, unsigned int p)
 	g->lock = (uint32_t)rnd(LOCKS);
 	g->write = chance(40);
 	g->step = 0;
+	g->second = (g->lock + 1 + (uint32_t)rnd(LOCKS - 1)) % LOCKS;
 	g->plan = r < 55   ? PLAN_NONE
-		  : r < 75 ? PLAN_LOCK
+		  : r < 70 ? PLAN_LOCK
+		  : r < 75 ? PLAN_TWO
 		  : r < 85 ? PLAN_RW
 		  : r < 90 ? PLAN_WAIT
 			   : PLAN_ALLOC;
@@ -297,6 +331,9 @@ void prog_run(unsigned int n, unsigned int p)
 	switch (g->plan) {
 	case PLAN_LOCK:
 		plan_lock(n, p);
+		break;
+	case PLAN_TWO:
+		plan_two(n, p);
 		break;
 	case PLAN_RW:
 		plan_rw(n, p);
@@ -365,12 +402,21 @@ static void on_free(unsigned int n, struct prog *g, const struct core_reply *r)
 static void on_lock(unsigned int n, unsigned int p, const struct core_reply *r)
 {
 	struct prog *g = prog_of(n, p);
+	bool second = g->plan == PLAN_TWO && g->step == 2;
+	uint32_t id = second ? g->second : g->lock;
 
 	if (r->val[0] != UINT32_MAX)
-		sim.nodes[n].slots[g->lock] = (uint32_t)r->val[0] + 1;
+		sim.nodes[n].slots[id] = (uint32_t)r->val[0] + 1;
 	if (!r->err || r->err == EOWNERDEAD) {
-		check_locked(n, p, g->lock, r->err);
+		check_locked(n, p, id, r->err);
 		return;
+	}
+	if (second) {
+		g->step = 3;
+		if (r->err == EDEADLK)
+			check_deadlock(n, p, id);
+		if (r->err == EDEADLK)
+			return;
 	}
 	if (r->err != ETIMEDOUT && r->err != EBUSY && sim.nodes[n].state != CORE_LEAVING)
 		fail("lock answered with %d", r->err);

@@ -37,7 +37,16 @@ enum prog_state {
 	PROG_GONE,
 };
 
-enum prog_plan { PLAN_NONE, PLAN_LOCK, PLAN_RW, PLAN_WAIT, PLAN_ALLOC, PLAN_FREE, PLAN_BARRIER };
+enum prog_plan {
+	PLAN_NONE,
+	PLAN_LOCK,
+	PLAN_TWO,
+	PLAN_RW,
+	PLAN_WAIT,
+	PLAN_ALLOC,
+	PLAN_FREE,
+	PLAN_BARRIER
+};
 
 struct prog {
 	uint8_t state, plan, step;
@@ -45,7 +54,7 @@ struct prog {
 	uint32_t client;
 	uint64_t key, value;
 	uint64_t ticket, since;
-	uint32_t lock;
+	uint32_t lock, second;			  /* PLAN_TWO: taken while it holds the first */
 	uint32_t bypassed;			  /* grants to others while this one waits */
 	uint64_t alloc, alloc_count, asked_count; /* alloc_count 0: none */
 	uint64_t rounds;
@@ -184,6 +193,7 @@ void check_page_error(unsigned int n, uint64_t key, int err);
 void check_death(unsigned int n);
 void check_stop(unsigned int n);
 void check_locked(unsigned int n, unsigned int p, uint32_t lock, int err);
+void check_deadlock(unsigned int n, unsigned int p, uint32_t lock);
 void check_unlocked(unsigned int n, unsigned int p, uint32_t lock);
 void check_rw_locked(unsigned int n, unsigned int p, uint32_t lock, bool write);
 void check_rw_unlocked(unsigned int n, unsigned int p, uint32_t lock, bool write);

@@ -184,7 +184,10 @@ int dsm_wake(dsm_t *ctx, const void *addr);
 
 /**
  * 0 or DSM_OWNER_DEAD: held by the calling thread. -EDEADLK: it holds the lock
- * already, or waiting would never end.
+ * already, or waiting would never end: threads of any nodes that hold locks wait
+ * for each other's in a circle. One of them is told so, some tenths of a second later
+ * (dsmd --deadlock-time), and should release what it holds. Only locks of this kind are
+ * looked at, no reader-writer locks or barriers. (Chandy, Misra and Haas, 1983.)
  */
 int dsm_ctx_lock(dsm_t *ctx, uint32_t id);
 /** The same, but -EBUSY instead of waiting. */

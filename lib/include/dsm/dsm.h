@@ -126,7 +126,7 @@ void *dsm_map_remote(uint64_t global_addr, size_t size);
 /**
  * Take the lock @id (any number; all 32 bits count), waiting for it; the
  * calling thread holds it then. 0, or -1 with errno: EDEADLK this thread has it, or waiting would
- * never end; ENOTCONN. A holder's death passes the lock on: that is 0 here;
+ * never end, see dsm_ctx_lock(); ENOTCONN. A holder's death passes the lock on: that is 0 here;
  * dsm_ctx_lock() tells it.
  */
 int dsm_lock(int id);
