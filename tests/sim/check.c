@@ -123,15 +123,14 @@ void check_page_error(unsigned int n, uint64_t key, int err)
 		    sim.nodes[i].pages[key].prot != PAGE_INVALID)
 			fail("page %u is called lost at node %u, but node %u has it",
 			     (unsigned int)key, n, i);
-	if (!sim.plan.steady &&
-	    !truth[key]
-		     .value) /* its home may be gone, and nobody knows that it was never written */
+	/* Its home is gone, or knows nothing any more: and so nobody knows that it was never written. */
+	if ((sim.deaths || sim.restarts) && !truth[key].value)
 		return;
 	/*
-	 * Given to one that died, as did the home that knew of it, and another died, left or was cut off:
-	 * it may have been theirs alone.
+	 * Given to one that died, as did the home that knew of it, and another died, left, was cut off, or
+	 * was heard of and never came: it may have been theirs alone.
 	 */
-	if (sim.deaths > 1 || (sim.deaths && (sim.plan.cuts || sim.plan.leaves)))
+	if (sim.deaths > 1 || (sim.deaths && sim.disturbed))
 		return;
 	if (!truth[key].may_be_lost && !truth[key].uncertain)
 		fail("page %u is called lost at node %u, but no node died with it",

@@ -131,6 +131,7 @@ static void fault_leave(uint64_t arg)
 	if (sim.draining || i < 0 || alive() < 2)
 		return;
 	tracef("node %d leaves", i);
+	sim.disturbed++;
 	node_step((unsigned int)i, &ev, NULL);
 }
 

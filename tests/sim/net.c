@@ -311,6 +311,7 @@ void net_cut(unsigned int a, unsigned int b, uint64_t for_us)
 		    !((x->end[0] == a && x->end[1] == b) || (x->end[0] == b && x->end[1] == a)))
 			continue;
 		x->cut = true;
+		sim.disturbed++;
 		wire_end(w, 0, delay());
 		wire_end(w, 1, delay());
 	}

@@ -61,6 +61,7 @@ void node_stop(unsigned int i)
 	n->kept_nid = info.nid;
 	tracef("agent of node %u dies", i);
 	check_stop(i);
+	sim.restarts++;
 	for (unsigned int p = 0; p < PROGS; p++)
 		n->progs[p].client = 0;
 	topic_forget(i);
@@ -165,6 +166,9 @@ static void state(unsigned int i, uint32_t s)
 {
 	struct node *n = &sim.nodes[i];
 
+	/* Others may have heard of it: to them it is one more that died. */
+	if (s == CORE_SEEKING && n->state == CORE_JOINING)
+		sim.disturbed++;
 	n->state = s;
 	tracef("node %u is in state %u", i, s);
 	if (s == CORE_MEMBER)

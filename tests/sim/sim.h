@@ -113,6 +113,8 @@ struct sim {
 	struct node nodes[NODES];
 	unsigned int started;
 	unsigned int deaths;
+	unsigned int restarts;
+	unsigned int disturbed; /* links cut, nodes that leave, newcomers that did not get in */
 	uint64_t ops_done, ops_left;
 	uint64_t cluster; /* the one that all the first nodes ended in; 0: not yet */
 	bool draining;	  /* no new faults; everything must come to an end */

@@ -184,6 +184,38 @@ static void a_lock_excludes_threads_and_nodes(void **state)
 }
 
 /* Twice: the second time, the thread is known to the agent and could do it by itself. */
+static atomic_int have_one;
+
+/* On each node one takes a lock of its own, and then wants the other's. */
+static void *take_both(void *arg)
+{
+	int me = arg != NULL, err = dsm_ctx_lock(node[me], 60u + (unsigned int)me);
+
+	if (err)
+		return (void *)(intptr_t)err;
+	atomic_fetch_add(&have_one, 1);
+	UNTIL(atomic_load(&have_one) == 2);
+	err = dsm_ctx_lock(node[me], 61u - (unsigned int)me);
+	if (!err)
+		(void)dsm_ctx_unlock(node[me], 61u - (unsigned int)me);
+	(void)dsm_ctx_unlock(node[me], 60u + (unsigned int)me);
+	return (void *)(intptr_t)err;
+}
+
+static void of_two_who_wait_for_each_other_one_is_told(void **state)
+{
+	pthread_t t[2];
+	void *err[2];
+
+	(void)state;
+	for (int i = 0; i < 2; i++)
+		assert_int_equal(pthread_create(&t[i], NULL, take_both, i ? &t[i] : NULL), 0);
+	for (int i = 0; i < 2; i++)
+		pthread_join(t[i], &err[i]);
+	assert_int_equal((intptr_t)err[0] + (intptr_t)err[1], -EDEADLK);
+	assert_true(!err[0] || !err[1]);
+}
+
 static void *unlock_foreign(void *arg)
 {
 	int first = dsm_ctx_unlock(arg, 5);
@@ -385,6 +417,7 @@ int main(void)
 		cmocka_unit_test(what_is_prefetched_after_a_barrier_waits_for_it),
 		cmocka_unit_test(a_lock_excludes_threads_and_nodes),
 		cmocka_unit_test(locks_belong_to_their_thread),
+		cmocka_unit_test(of_two_who_wait_for_each_other_one_is_told),
 		cmocka_unit_test(a_thread_that_ends_hands_its_lock_on),
 		cmocka_unit_test(readers_share_and_writers_do_not),
 		cmocka_unit_test(a_barrier_waits_for_its_count),
