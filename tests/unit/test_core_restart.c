@@ -187,6 +187,27 @@ static void memory_is_given_back_once_across_a_restart(void **state)
 	assert_int_equal(rig_ask(1, 1, OP_FREE, 0, r.val[0], 0).err, EINVAL);
 }
 
+/* Its successor was told of each block as it was given out: what kind of memory it is, too. */
+static void blocks_of_a_restarted_master_can_be_given_back(void **state)
+{
+	struct core_reply mine, theirs;
+
+	(void)state;
+	mine = rig_ask(0, 1, OP_ALLOC, 0, 0, 3);
+	theirs = rig_ask(2, 1, OP_ALLOC, 0, 0, 2);
+	assert_int_equal(mine.err, 0);
+	assert_int_equal(theirs.err, 0);
+	rig_fault(0, mine.val[0], true);
+	rig_fault(0, theirs.val[0], true);
+	rig_agent_kill(0);
+	rig_agent_restart(0, 60000);
+	all_are_members_of_one_view();
+	assert_int_equal(rig_ask(0, 2, OP_FREE, 0, mine.val[0], 0).err, 0);
+	assert_int_equal(rig_ask(2, 1, OP_FREE, 0, theirs.val[0], 0).err, 0);
+	assert_int_equal(rig_ask(1, 1, OP_FREE, 0, mine.val[0], 0).err, EINVAL);
+	assert_int_equal(rig.nodes[0].prot[mine.val[0]], PAGE_INVALID);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -202,6 +223,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(starting_over_does_not_ask_more_often, three, stop),
 		cmocka_unit_test_setup_teardown(memory_is_given_back_once_across_a_restart, three,
 						stop),
+		cmocka_unit_test_setup_teardown(blocks_of_a_restarted_master_can_be_given_back,
+						three, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
