@@ -135,10 +135,11 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 		view_reset(c, "the new view is without this node");
 		return;
 	}
+	/* New to this node, too, which may have missed the view that made it master. */
+	c->new_master = (m->flags & F_RESTORED) || c->master != m->nid;
 	c->epoch = m->arg;
 	c->master = m->nid;
 	c->admitting = 0;
-	c->new_master = m->flags & F_RESTORED;
 	c->table_version = (uint32_t)m->b;
 	if (m->nid2 > c->next_nid)
 		c->next_nid = m->nid2;
