@@ -199,6 +199,8 @@ static void a_restarted_master_has_its_channel_back(void **state)
 	pid = peer(DSM_CHANNEL_MASTER, false);
 	open_here(DSM_CHANNEL_SLAVE, DSM_CHANNEL_NEVER, 0);
 	assert_true(dsm_channel_read_timed(ch, text, sizeof(text), 20000000, &first) >= 0);
+	/* It has to be seen to be missed. */
+	UNTIL(dsm_channel_peer(ch) == DSM_CHANNEL_LIVE);
 	finish(pid);
 	while (dsm_channel_read_newer(ch, text, sizeof(text), &first) >= 0)
 		;
