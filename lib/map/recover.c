@@ -86,6 +86,13 @@ static bool holds(const struct seg_slot *dead, struct seg_lock *lock)
 	return (atomic_load(&lock->word) & SEG_ID_MASK) == seg_slot_id(dead);
 }
 
+/* A change's block is there before the journal says which map it is for. */
+static bool has_blocks(const struct map_journal *j)
+{
+	return atomic_load(&j->fresh) || atomic_load(&j->trash) || atomic_load(&j->trash_list) ||
+	       atomic_load(&j->spares);
+}
+
 static void blocks_mend(dsm_segment_t *seg, struct map_journal *j)
 {
 	struct dsm_map m = {
@@ -116,16 +123,18 @@ void map_recover(dsm_segment_t *seg, struct seg_slot *dead)
 	if (epoch & 1)
 		atomic_store(&dead->epoch, epoch + 1);
 	atomic_store(&j->depth, 0);
-	if (!atomic_load(&j->map))
-		return;
 	/* It may be gone since the dead one used it; then it left nothing there. */
-	if (!map_attach(&m, seg, atomic_load(&j->map))) {
+	if (atomic_load(&j->map) && !map_attach(&m, seg, atomic_load(&j->map))) {
 		if (holds(dead, &map_stripe(&m, atomic_load(&j->stripe) % MAP_STRIPES)->lock))
 			stripe_mend(&m, j);
 		if (holds(dead, &m.growth->lock))
 			growth_mend(&m, j);
 	}
-	blocks_mend(seg, j);
+#ifdef DSM_MUTANT_MAP_FIRST_BLOCK_LOST
+	if (atomic_load(&j->map))
+#endif
+		if (has_blocks(j))
+			blocks_mend(seg, j);
 	atomic_store(&j->op, MAP_OP_NONE);
 	atomic_store(&j->map, 0);
 }
