@@ -9,7 +9,7 @@ dsm_SRCS := $(addprefix agent/cli/,main.c args.c session.c table.c node.c region
 dsm_LIBS := jansson
 dsm_DEPS := $(B)/libdsm.a
 
-test_query_SRCS := tests/unit/test_query.c $(addprefix agent/client/,query.c query_json.c \
+test_query_SRCS := tests/unit/test_query.c tests/unit/played_core.c $(addprefix agent/client/,query.c query_json.c \
 	query_node.c query_memory.c query_page.c query_sync.c query_events.c)
 test_query_LIBS := cmocka jansson
 
