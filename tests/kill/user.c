@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include <dsm/heap_report.h>
+
 #include "tests/kill/kill.h"
 
 #define BUSY_TRIES 5000
@@ -49,6 +51,26 @@ static void give_back(const struct scene *s, struct holder *h, unsigned int k)
 		note_wrong(s->shared, "dsm_heap_free_from", err);
 }
 
+/* Who has the memory, the first time that there is none. */
+static void tell_memory(const struct scene *s)
+{
+	struct dsm_segment_info info = { 0 };
+	struct dsm_heap_report heap = { 0 };
+	struct dsm_map_stat map = { 0 };
+
+	(void)dsm_segment_info(s->seg, &info);
+	(void)dsm_heap_report(s->heap, &heap);
+	(void)dsm_map_stat(s->map, &map);
+	(void)fprintf(
+		stderr,
+		"no memory: segment %llu bytes, %llu free, %u participants; heap %llu in %llu "
+		"pieces, %llu blocks used, %llu on their way; map %llu retired\n",
+		(unsigned long long)info.size, (unsigned long long)info.free_bytes,
+		(unsigned int)info.participants, (unsigned long long)heap.bytes,
+		(unsigned long long)heap.runs, (unsigned long long)heap.used,
+		(unsigned long long)heap.freeing, (unsigned long long)map.retired);
+}
+
 static void use_heap(const struct scene *s, struct holder *h, uint64_t *x)
 {
 	unsigned int k = (unsigned int)(draw(x) % BLOCKS);
@@ -63,6 +85,8 @@ static void use_heap(const struct scene *s, struct holder *h, uint64_t *x)
 	atomic_store(&h->filled[k], 0);
 	err = dsm_heap_alloc_to(s->heap, size, &h->block[k]);
 	if (err) {
+		if (err == -ENOMEM && !atomic_load(&s->shared->wrong))
+			tell_memory(s);
 		note_wrong(s->shared, "dsm_heap_alloc_to", err);
 		return;
 	}
