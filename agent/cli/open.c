@@ -55,9 +55,14 @@ int open_context(const struct cli *cli, dsm_t **ret)
 	}
 }
 
-int open_segment(const struct cli *cli, const char *uri, struct opened *ret)
+typedef int (*open_fn)(const char *uri, const struct dsm_segment_options *options,
+		       dsm_segment_t **ret);
+
+/* By @open, with a context for what is a cluster's. @command: who says it when it fails. */
+static int open_by(const struct cli *cli, const char *command, const char *uri, open_fn open,
+		   uint32_t flags, struct opened *ret)
 {
-	struct dsm_segment_options options = { 0 };
+	struct dsm_segment_options options = { .flags = flags };
 	struct opened o = { 0 };
 	int err, code;
 
@@ -69,31 +74,7 @@ int open_segment(const struct cli *cli, const char *uri, struct opened *ret)
 			return code;
 		options.ctx = o.ctx;
 	}
-	err = dsm_segment_open(uri, &options, &o.segment);
-	if (err) {
-		code = open_explain("segment", err);
-		dsm_close(o.ctx);
-		return code;
-	}
-	*ret = o;
-	return CLI_OK;
-}
-
-int open_or_make(const struct cli *cli, const char *command, const char *uri, struct opened *ret)
-{
-	struct dsm_segment_options options = { .flags = DSM_SEGMENT_EXISTING };
-	struct opened o = { 0 };
-	int err, code;
-
-	if (strncmp(uri, "shm:", 4) && strncmp(uri, "dsm:", 4))
-		return cli_error(CLI_USAGE, "'%s' is no segment: shm:NAME or dsm:REGION", uri);
-	if (!strncmp(uri, "dsm:", 4)) {
-		code = open_context(cli, &o.ctx);
-		if (code)
-			return code;
-		options.ctx = o.ctx;
-	}
-	err = dsm_segment_create(uri, &options, &o.segment);
+	err = open(uri, &options, &o.segment);
 	if (err) {
 		code = open_explain(command, err);
 		dsm_close(o.ctx);
@@ -101,6 +82,16 @@ int open_or_make(const struct cli *cli, const char *command, const char *uri, st
 	}
 	*ret = o;
 	return CLI_OK;
+}
+
+int open_segment(const struct cli *cli, const char *uri, struct opened *ret)
+{
+	return open_by(cli, "segment", uri, dsm_segment_open, 0, ret);
+}
+
+int open_or_make(const struct cli *cli, const char *command, const char *uri, struct opened *ret)
+{
+	return open_by(cli, command, uri, dsm_segment_create, DSM_SEGMENT_EXISTING, ret);
 }
 
 const char *open_split(const char *uri, char segment[256], const char *fallback)
