@@ -188,12 +188,26 @@ static bool header_there(struct seg_private *p)
 	return !control_op(p->ctx, &req, NULL);
 }
 
+/* Never written to: a maker stores the magic number before anything else. */
+static bool untouched(const struct seg_header *h)
+{
+	const uint64_t *word = (const uint64_t *)(const void *)h;
+
+	for (size_t i = 0; i < sizeof(*h) / sizeof(*word); i++)
+		if (word[i])
+			return false;
+	return true;
+}
+
+static bool half_made(struct seg_header *h)
+{
+	return h->magic == SEG_MAGIC && atomic_load(&h->state) != SEG_READY;
+}
+
 static int check(struct seg_private *p)
 {
-	if (!header_there(p))
-		return -ENOENT;
-	/* Half-laid out or never begun: as good as nothing. */
-	if (!p->seg.header->magic || atomic_load(&p->seg.header->state) != SEG_READY)
+	/* Half-laid out or never begun is as good as nothing; what others keep there is not. */
+	if (!header_there(p) || untouched(p->seg.header) || half_made(p->seg.header))
 		return -ENOENT;
 	return seg_check(p->seg.header, p->seg.capacity, p->uri);
 }
@@ -233,7 +247,7 @@ int cluster_attach(struct seg_private *p, const char *name, const struct dsm_seg
 			release(&p->seg, SEG_MAKER_SLOT);
 		}
 		if (err == -ENOENT)
-			err = header_there(p) && p->seg.header->magic == SEG_MAGIC
+			err = header_there(p) && half_made(p->seg.header)
 				      ? seg_error(-ESTALE, "%s: half-created by process %u", p->uri,
 						  p->seg.header->creator_pid)
 				      : seg_error(-ENOENT, "%s: the region holds no segment",
@@ -246,16 +260,29 @@ int cluster_attach(struct seg_private *p, const char *name, const struct dsm_seg
 	return err;
 }
 
-static int lay_out(struct seg_private *p, const struct dsm_segment_options *o)
+/* Grains that fit beside their table; 0: the region is too small. */
+static uint64_t grains_of(uint64_t capacity)
 {
-	uint64_t capacity = p->seg.capacity;
-	uint64_t grains = (capacity - SEG_GRAINS_AT) / (SEG_GRAIN + sizeof(struct seg_grain));
-	uint64_t at, size = o->size;
-	int err;
+	uint64_t grains;
 
+	if (capacity < seg_data_at(1) + SEG_GRAIN)
+		return 0;
+	grains = (capacity - SEG_GRAINS_AT) / (SEG_GRAIN + sizeof(struct seg_grain));
 	while (seg_data_at(grains) + grains * SEG_GRAIN > capacity)
 		grains--;
-	at = seg_data_at(grains);
+	return grains;
+}
+
+static int lay_out(struct seg_private *p, const struct dsm_segment_options *o)
+{
+	uint64_t grains = grains_of(p->seg.capacity);
+	uint64_t at = seg_data_at(grains), size = o->size;
+	int err;
+
+	if (!grains)
+		return seg_error(-ENOSPC, "%s: the region has %llu bytes, a segment at least %llu",
+				 p->uri, (unsigned long long)p->seg.capacity,
+				 (unsigned long long)(seg_data_at(1) + SEG_GRAIN));
 	if (size > grains * SEG_GRAIN)
 		size = grains * SEG_GRAIN;
 	err = commit(&p->seg, 0, SEG_SLOTS_AT);
@@ -268,8 +295,10 @@ static int lay_out(struct seg_private *p, const struct dsm_segment_options *o)
 	if (err)
 		return seg_error(err, "%s: no memory for %llu bytes in the cluster: %s", p->uri,
 				 (unsigned long long)size, strerror(-err));
-	/* What a maker that died has left. */
-	memset(p->seg.base, 0, SEG_SLOTS_AT);
+	/* Whose it is comes first: see untouched(). The rest is what a maker that died has left. */
+	p->seg.header->magic = SEG_MAGIC;
+	atomic_signal_fence(memory_order_seq_cst);
+	memset(p->seg.base + sizeof(uint64_t), 0, SEG_SLOTS_AT - sizeof(uint64_t));
 	p->seg.capacity = at + grains * SEG_GRAIN;
 	seg_format(&p->seg, grains, at + size);
 	return 0;

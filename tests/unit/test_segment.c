@@ -374,6 +374,71 @@ static void a_child_is_a_participant_of_its_own(void **state)
 	assert_true(seg_alive(seg[1], mine));
 }
 
+#ifndef __SANITIZE_THREAD__
+/* ------------------------------------------------------------ a region of the cluster */
+
+static void expect_region(int err, const char *word)
+{
+	struct dsm_segment_options o = { .ctx = node[1], .flags = DSM_SEGMENT_EXISTING };
+	dsm_segment_t *s;
+
+	assert_int_equal(dsm_segment_open("dsm:other", &o, &s), err);
+	if (!strstr(dsm_last_error(), word))
+		fail_msg("'%s' does not say '%s'", dsm_last_error(), word);
+	/* To be had for a segment is only what holds none, or the half of one. */
+	if (err != -ENOENT && err != -ESTALE)
+		assert_int_equal(dsm_segment_create("dsm:other", &o, &s), err);
+}
+
+static void a_region_with_other_data_is_left_alone(void **state)
+{
+	struct dsm_segment_options o = { .ctx = node[0], .size = 65536, .max_size = 65536 };
+	dsm_region_t *region;
+	struct seg_header *h;
+	dsm_segment_t *s;
+
+	(void)state;
+	assert_int_equal(dsm_region_create(node[0], "other", 16u << 20, &region), 0);
+	expect_region(-ENOENT, "no segment");
+	h = dsm_region_base(region);
+	h->data_at = 4711; /* a program's own */
+	expect_region(-EBADMSG, "foreign: magic 0");
+	h->magic = 0x3ff0000000000000;
+	expect_region(-EBADMSG, "foreign: magic 0x3ff0000000000000");
+	assert_int_equal(h->data_at, 4711);
+	/* A maker was killed: nobody else's memory. */
+	h->magic = SEG_MAGIC;
+	expect_region(-ESTALE, "half-created");
+	assert_int_equal(dsm_segment_create("dsm:other", &o, &s), 0);
+	assert_int_equal(dsm_segment_root_set(s, "mine", 1), 0);
+	dsm_segment_close(s);
+	h->version++;
+	expect_region(-EPROTO, "layout version");
+	h->version--;
+	h->capacity = 32u << 20;
+	h->data_at = 16u << 20;
+	atomic_store(&h->size, 16u << 20);
+	expect_region(-EBADMSG, "truncated");
+	dsm_region_close(region);
+	assert_int_equal(dsm_segment_unlink("dsm:other", node[0]), 0);
+	expect_region(-ENOENT, "no such region");
+}
+
+static void a_small_region_says_what_it_takes(void **state)
+{
+	struct dsm_segment_options o = { .ctx = node[0] };
+	dsm_region_t *region;
+	dsm_segment_t *s;
+
+	(void)state;
+	assert_int_equal(dsm_region_create(node[0], "small", 4u << 20, &region), 0);
+	assert_int_equal(dsm_segment_create("dsm:small", &o, &s), -ENOSPC);
+	assert_non_null(strstr(dsm_last_error(), "has 4194304 bytes, a segment at least"));
+	dsm_region_close(region);
+	assert_int_equal(dsm_region_delete(node[0], "small"), 0);
+}
+#endif
+
 #define BOTH                                                                                       \
 	cmocka_unit_test(roots_are_the_same_to_everybody),                                         \
 		cmocka_unit_test(grains_are_given_once_and_taken_back),                            \
@@ -393,7 +458,11 @@ int main(void)
 		cmocka_unit_test(a_child_is_a_participant_of_its_own),
 	};
 #ifndef __SANITIZE_THREAD__
-	const struct CMUnitTest cluster[] = { BOTH };
+	const struct CMUnitTest cluster[] = {
+		BOTH,
+		cmocka_unit_test(a_region_with_other_data_is_left_alone),
+		cmocka_unit_test(a_small_region_says_what_it_takes),
+	};
 	int failed = cmocka_run_group_tests(cluster, open_cluster, close_cluster);
 #else
 	int failed = 0;

@@ -49,8 +49,10 @@ struct dsm_segment_options {
 #define DSM_SEGMENT_EXISTING 1u /**< create: open it when it is there already */
 
 /**
- * Make a segment. -EEXIST; -ENOSPC no memory of that size; -EINVAL a bad URI or size.
- * A segment appears under its name only when it is complete.
+ * Make a segment. -EEXIST; -ENOSPC no memory of that size, or the region is there and too small;
+ * -EINVAL a bad URI or size. A segment appears under its name only when it is complete. With
+ * DSM_SEGMENT_EXISTING, and in a region that is there, also as dsm_segment_open(): what is no
+ * segment is left as it is.
  */
 int dsm_segment_create(const char *uri, const struct dsm_segment_options *options,
 		       dsm_segment_t **ret);
