@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT
 /*
  * One operation on a map, killed after each of its instructions in turn: the child is
- * stepped by its parent, which then cleans up after it and looks at what is left.
+ * stepped by its parent, which reads beside it as long as it is stopped, then kills it, cleans
+ * up after it and looks at what is left.
  *
  *	test_map_steps [MOST]	kills for each operation, spread evenly; 0: at every instruction
  */
@@ -27,11 +28,13 @@
 #include "tests/unit/segment_rig.h"
 
 #define STEPS_MAX 200000
+#define FILL	  600 /* entries beside the one that is changed */
 
 static long most = 25;
 static char uri[128];
 static dsm_segment_t *seg;
 static dsm_map_t *map;
+static int filled;
 
 /* One operation: what is there before, what is done, and what may be there after a kill. */
 struct operation {
@@ -96,10 +99,11 @@ static void many_there(void)
 	char key[16];
 
 	one_there();
-	for (int i = 0; i < 600; i++) {
+	for (int i = 0; i < FILL; i++) {
 		snprintf(key, sizeof(key), "fill%d", i);
 		assert_int_equal(put(map, key, "x"), 0);
 	}
+	filled = FILL;
 	assert_false(growing());
 }
 
@@ -154,6 +158,40 @@ static bool warm(const struct operation *op)
 	return !dsm_heap_free(map->heap, dsm_heap_alloc(map->heap, 100));
 }
 
+static bool is(const char *value, const char *wanted)
+{
+	return value && wanted ? !strcmp(value, wanted) : !value && !wanted;
+}
+
+static void look_at_value(const struct operation *op, long steps)
+{
+	const char *value = get(map, "key");
+
+	if (!is(value, op->old) && !is(value, op->new))
+		fail_msg("%s, after %ld steps: '%s'", op->name, steps, value ? value : "(absent)");
+}
+
+/*
+ * Whatever the stopped one holds or has half-done, growth included: no reader waits for it.
+ * One that does is ended by the alarm.
+ */
+static void read_beside(const struct operation *op, long steps)
+{
+	struct dsm_map_entry e;
+	dsm_map_iter_t *it;
+	int n = 0, got;
+
+	alarm(30);
+	look_at_value(op, steps);
+	assert_int_equal(dsm_map_iter_begin(map, "fill", 4, &it), 0);
+	while ((got = dsm_map_iter_next(it, &e)) == 1)
+		n++;
+	dsm_map_iter_end(it);
+	assert_int_equal(got, 0);
+	assert_int_equal(n, filled);
+	alarm(0);
+}
+
 /* Step a child through @op, and kill it after @steps; how many it took when it ended before. */
 static long step_through(const struct operation *op, long steps)
 {
@@ -175,6 +213,7 @@ static long step_through(const struct operation *op, long steps)
 		assert_int_equal(status, 0);
 		return done;
 	}
+	read_beside(op, steps);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	assert_int_equal(waitpid(pid, &status, 0), pid);
 	return done;
@@ -187,22 +226,13 @@ static int fault(void *context, uint64_t off, const char *what)
 	return 1;
 }
 
-static bool is(const char *value, const char *wanted)
-{
-	return value && wanted ? !strcmp(value, wanted) : !value && !wanted;
-}
-
 static void look(const struct operation *op, long steps)
 {
 	struct dsm_heap_report report;
 	struct dsm_segment_info info;
-	const char *value;
 
 	(void)dsm_segment_recover(seg);
-	value = get(map, "key");
-	if (!is(value, op->old) && !is(value, op->new))
-		fail_msg("%s, killed after %ld steps: '%s'", op->name, steps,
-			 value ? value : "(absent)");
+	look_at_value(op, steps);
 	if (dsm_map_validate(map))
 		fail_msg("%s, killed after %ld steps: %s", op->name, steps, dsm_last_error());
 	/* It goes on. */
@@ -225,6 +255,7 @@ static void one_round(const struct operation *op, long steps, long *ret_took, ui
 
 	seg = rig_segment(uri, 4u << 20);
 	assert_int_equal(dsm_map_create(seg, "m", NULL, &map), 0);
+	filled = 0;
 	op->before();
 	*ret_took = step_through(op, steps);
 	look(op, steps);
