@@ -44,16 +44,39 @@ static int local_pages(struct dsm *ctx, dsm_local_page_t **ret, uint32_t *ret_n)
 	return 0;
 }
 
+/* The node knows what it has needed so far; have it learn the rest. */
+static int extents_learn(struct dsm *ctx)
+{
+	uint64_t key = PAGE_KEY(ctx->home->number, 0);
+	struct client_rep rep;
+	int err = 0;
+
+	while (!err && PAGE_KEY_REGION(key) == ctx->home->number) {
+		struct client_req req = { .arg = OP_EXTENTS,
+					  .key = key,
+					  .timeout_us = CORE_NO_TIMEOUT };
+
+		err = control_op(ctx, &req, &rep);
+		if (!err)
+			key = rep.val[0];
+	}
+	return err == -ENOENT ? 0 : err;
+}
+
 static int global_pages(struct dsm *ctx, dsm_global_page_t **ret, uint32_t *ret_n)
 {
 	struct records r = { 0 };
-	int err = records_get(ctx, LIST_GLOBAL_PAGES, &r);
-	const struct client_extent *from = (const struct client_extent *)(const void *)r.bytes;
-	size_t n = r.len / sizeof(*from), kept = 0;
+	int err = extents_learn(ctx);
+	const struct client_extent *from;
+	size_t n, kept = 0;
 	dsm_global_page_t *pages;
 
+	if (!err)
+		err = records_get(ctx, LIST_GLOBAL_PAGES, &r);
 	if (err)
 		return err;
+	from = (const struct client_extent *)(const void *)r.bytes;
+	n = r.len / sizeof(*from);
 	pages = calloc(n + 1, sizeof(*pages));
 	for (size_t i = 0; pages && i < n; i++) {
 		if (PAGE_KEY_REGION(from[i].key) != ctx->home->number)

@@ -81,7 +81,7 @@ enum client_pager { CLIENT_PAGER_KMOD = 1, CLIENT_PAGER_UFFD = 2 };
 enum client_list {
 	LIST_LOCAL_PAGES = 1, /* struct client_page: pages held or homed here */
 	LIST_GLOBAL_PAGES =
-		2, /* struct client_extent: everything allocated that this node knows (asked of the master) */
+		2, /* struct client_extent: everything allocated that this node knows; after OP_EXTENTS: all */
 	LIST_REGIONS =
 		3, /* struct client_region: the named ones and "default"; key is not looked at */
 };

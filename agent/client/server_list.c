@@ -58,6 +58,7 @@ static void stream_begin(struct session *c, void *bytes, size_t size, size_t pie
 
 struct list {
 	uint64_t from; /* keys below are left out */
+	uint16_t nid;  /* this node's */
 	char *records;
 	size_t size, cap;
 	bool failed;
@@ -80,6 +81,14 @@ static void *list_add(struct list *l, size_t record)
 	return l->records + l->size - record;
 }
 
+/* As for one page: who may write it; where nobody may, its home. Who has it to read knows that nobody may. */
+static uint32_t owner_of(const struct core_page_info *p, uint16_t nid)
+{
+	if (p->owner)
+		return p->owner;
+	return p->state == PAGE_MODIFIED ? nid : p->home;
+}
+
 static void list_page(void *ctx, const struct core_page_info *p)
 {
 	struct list *l = ctx;
@@ -88,7 +97,7 @@ static void list_page(void *ctx, const struct core_page_info *p)
 	if (r)
 		*r = (struct client_page){
 			.key = p->key,
-			.owner = p->owner,
+			.owner = owner_of(p, l->nid),
 			.state = p->state,
 			.ver = p->ver,
 			.homed = p->dir_state || p->owner || p->sharers,
@@ -122,8 +131,11 @@ static void list_region(void *ctx, const struct rec_region *region)
 void list_handle(struct session *c, const struct client_req *req)
 {
 	struct list l = { .from = req->key };
+	struct core_info info;
 	size_t record;
 
+	core_info_get(c->srv->core, &info);
+	l.nid = info.nid;
 	switch (req->arg) {
 	case LIST_LOCAL_PAGES:
 		record = sizeof(struct client_page);

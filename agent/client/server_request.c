@@ -254,7 +254,7 @@ static void op_handle(struct session *c, const struct client_packet *p)
 		.flags = req->flags,
 	};
 
-	if (req->arg < OP_LOCK || req->arg > OP_READY || !op_run_ok(req)) {
+	if (req->arg < OP_LOCK || req->arg > OP_EXTENTS || !op_run_ok(req)) {
 		packet_error(c, EINVAL);
 		return;
 	}

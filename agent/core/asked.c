@@ -118,6 +118,8 @@ void asked_on_extents(struct core *c, const struct core_msg *m, const struct rec
 			val[2] = recs[0].home;
 			val[3] = recs[0].flags;
 		}
+		if (a->op == OP_EXTENTS && m->nrecs)
+			val[0] = recs[m->nrecs - 1].key + recs[m->nrecs - 1].count;
 		if (!m->arg && (a->op == OP_ALLOC || a->op == OP_ALLOC_AT))
 			c->refused_logged = false;
 		if (m->arg == ENOMEM && !c->refused_logged) {

@@ -149,6 +149,9 @@ void client_request(struct core *c, const struct core_creq *req)
 	case OP_LOOKUP:
 		ask_extents(c, req, EXTENT_LOOKUP);
 		break;
+	case OP_EXTENTS:
+		ask_extents(c, req, EXTENT_LIST);
+		break;
 	case OP_REGION_OPEN:
 		ask_region(c, req, REGION_OPEN);
 		break;

@@ -106,7 +106,8 @@ enum client_op {
 	OP_PREFETCH,   /* key, count, F_WRITE: no reply */
 	OP_WAIT, /* key, timeout_us: two replies: first err 0 val[0] 0 "armed", then val[0] 1 "page left or somebody woke", or ETIMEDOUT */
 	OP_WAKE, /* key: wakes this node's waiters. Reply: val[0] how many */
-	OP_READY, /* reply when this node is a member of a cluster; timeout_us */
+	OP_READY,   /* reply when this node is a member of a cluster; timeout_us */
+	OP_EXTENTS, /* key: learn what the master has from there on. Reply: val[0] key to go on with; ENOENT: that was all */
 };
 
 #define CORE_NO_TIMEOUT UINT64_MAX

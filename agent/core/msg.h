@@ -282,6 +282,7 @@ enum extent_want {
 	EXTENT_ALLOCATE = 3,	/* count pages, wherever the master likes, in the region of key */
 	EXTENT_ALLOCATE_AT = 4, /* count pages at key: EEXIST when any is taken */
 	EXTENT_RELEASE = 5,	/* free the allocation that starts at key: EINVAL when none does */
+	EXTENT_LIST = 6,	/* what there is from key on, as much as a message holds: ENOENT */
 };
 
 enum region_want {

@@ -45,7 +45,7 @@ static void keep_reply(struct core *c, const struct core_msg *m, uint64_t key, i
 {
 	struct member *who = member_find(c, m->src);
 
-	if (!who || m->arg == EXTENT_TOUCH || m->arg == EXTENT_LOOKUP)
+	if (!who || m->arg == EXTENT_TOUCH || m->arg == EXTENT_LOOKUP || m->arg == EXTENT_LIST)
 		return;
 	who->replies[who->next_reply++ % REPLIES_KEPT] =
 		(struct kept_reply){ .ticket = m->a, .key = key, .err = err };
@@ -108,19 +108,6 @@ static void give(struct core *c, const struct rec_extent *e, uint16_t asker)
 		msg_send(c, e->home, &u, e);
 	if (next && next->rec.nid != e->home && next->rec.nid != asker)
 		msg_send(c, next->rec.nid, &u, e);
-}
-
-/*
- * The first to join after the master: it must know what is allocated even
- * where it never asks, or the master's death would turn lost pages into zeroes. Later ones
- * learn it in the view change that makes them the next.
- */
-void pool_tell_successor(struct core *c, const struct member *newcomer)
-{
-	struct core_msg u = msg_new(c, MSG_EXTENT_UPDATE);
-
-	if (successor(c) == newcomer)
-		msg_send_recs(c, newcomer->rec.nid, &u, c->extents.e, c->extents.n);
 }
 
 /* --- first touch --- */
@@ -506,6 +493,50 @@ void pool_moved(struct core *c)
 		c->extents.e[i].flags &= (uint16_t)~EXTENT_MOVING;
 }
 
+/* --- telling what there is --- */
+
+/*
+ * Extents from @key on, at most @max. Not those that are being freed: who is told of them
+ * has carried EXTENT_FREE out already, or gets none, and would keep them for ever.
+ */
+static size_t extents_kept(const struct core *c, uint64_t key, struct rec_extent *ret, size_t max)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < c->extents.n && n < max; i++) {
+		const struct rec_extent *e = &c->extents.e[i];
+
+		if (e->key + e->count > key && !being_freed(c, e->key))
+			ret[n++] = *e;
+	}
+	return n;
+}
+
+static void list(struct core *c, const struct core_msg *m)
+{
+	struct rec_extent recs[CORE_MSG_RECS];
+	size_t n = extents_kept(c, m->key, recs, CORE_MSG_RECS);
+
+	reply(c, m, m->key, recs, n, n ? 0 : ENOENT);
+}
+
+/*
+ * The first to join after the master: it must know what is allocated even
+ * where it never asks, or the master's death would turn lost pages into zeroes. Later ones
+ * learn it in the view change that makes them the next.
+ */
+void pool_tell_successor(struct core *c, const struct member *newcomer)
+{
+	struct core_msg u = msg_new(c, MSG_EXTENT_UPDATE);
+	struct rec_extent *recs;
+
+	if (successor(c) != newcomer)
+		return;
+	recs = core_alloc((c->extents.n + 1) * sizeof(*recs));
+	msg_send_recs(c, newcomer->rec.nid, &u, recs, extents_kept(c, 0, recs, c->extents.n));
+	free(recs);
+}
+
 void pool_on_request(struct core *c, const struct core_msg *m)
 {
 	const struct rec_extent *e;
@@ -528,6 +559,9 @@ void pool_on_request(struct core *c, const struct core_msg *m)
 			reply(c, m, m->key, NULL, 0, ENOENT);
 		else
 			touch(c, m);
+		break;
+	case EXTENT_LIST:
+		list(c, m);
 		break;
 	case EXTENT_ALLOCATE:
 	case EXTENT_ALLOCATE_AT:

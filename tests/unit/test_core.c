@@ -260,6 +260,44 @@ static void freed_pages_are_gone_everywhere(void **state)
 	assert_int_equal(rig_ask(1, 1, OP_LOOKUP, 0, a.val[0], 0).err, ENOENT);
 }
 
+static void extent_counted(void *ctx, const struct rec_extent *e)
+{
+	(void)e;
+	++*(unsigned int *)ctx;
+}
+
+static unsigned int extents_at(unsigned int i)
+{
+	unsigned int n = 0;
+
+	core_each_extent(rig.nodes[i].core, extent_counted, &n);
+	return n;
+}
+
+/* The third node has needed none of it. What is being freed must not come back to those who forgot it. */
+static void any_node_can_learn_what_there_is(void **state)
+{
+	struct core_reply a = rig_ask(0, 1, OP_ALLOC, 0, 0, 1), r;
+
+	(void)state;
+	assert_int_equal(rig_ask(1, 1, OP_ALLOC, 0, 0, 1).err, 0);
+	assert_int_equal(rig_ask(0, 1, OP_ALLOC, 0, 0, 3).err, 0);
+	assert_int_equal(extents_at(2), 0);
+	r = rig_ask(2, 1, OP_EXTENTS, 0, 0, 0);
+	assert_int_equal(r.err, 0);
+	assert_int_equal(extents_at(2), 3);
+	assert_int_equal(rig_ask(2, 1, OP_EXTENTS, 0, r.val[0], 0).err, ENOENT);
+	rig_hold(0, 1, MSG_EXTENT_FREE);
+	assert_int_equal(rig_ask(0, 1, OP_FREE, 0, a.val[0], 0).err, -1);
+	assert_int_equal(extents_at(2), 2);
+	assert_int_equal(rig_ask(2, 1, OP_EXTENTS, 0, 0, 0).err, 0);
+	assert_int_equal(extents_at(2), 2);
+	rig_release();
+	rig_pass(0);
+	assert_int_equal(rig.nodes[0].reply.err, 0);
+	assert_int_equal(extents_at(0), 2);
+}
+
 static void an_empty_pool_is_a_clean_error_logged_once(void **state)
 {
 	unsigned int logs;
@@ -458,6 +496,7 @@ int main(void)
 		TWO(outside_the_region_is_refused),
 		TWO(memory_is_given_once_and_taken_back),
 		TWO(freed_pages_are_gone_everywhere),
+		THREE(any_node_can_learn_what_there_is),
 		TWO(an_empty_pool_is_a_clean_error_logged_once),
 		TWO(a_token_stays_where_it_was_used),
 		THREE(locks_are_served_in_order),

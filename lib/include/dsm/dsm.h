@@ -49,8 +49,8 @@ typedef struct dsm_page_info {
 	uint64_t global_addr; /**< of its first byte: offset in the region */
 	void *local_addr;     /**< of its first byte */
 	size_t size;	      /**< DSM_PAGE_BYTES */
-	uint64_t version;     /**< of its content: grows with each writer */
-	int dirty;	      /**< 1: written here since it was fetched */
+	uint64_t version;     /**< grows as nodes write in turn, not with every turn */
+	int dirty;	      /**< 1: its state is DSM_STATE_MODIFIED */
 } dsm_page_info_t;
 
 /** One page that is held or homed here: dsm_get_local_pages(). */
@@ -158,7 +158,10 @@ int dsm_get_page_owner(void *addr);
 
 /** Pages held or homed at this node. The caller frees @pages with free(). 0, or -1 with errno. */
 int dsm_get_local_pages(dsm_local_page_t **pages, uint32_t *count);
-/** What is allocated in the cluster. The caller frees @pages with free(). 0, or -1 with errno. */
+/**
+ * What is allocated in the cluster, or was touched without, on whichever node. The
+ * caller frees @pages with free(). 0, or -1 with errno.
+ */
 int dsm_get_global_pages(dsm_global_page_t **pages, uint32_t *count);
 /** Another name for dsm_get_global_pages(). */
 int dsm_discover_pages(dsm_global_page_t **pages, uint32_t *count);
