@@ -35,18 +35,13 @@ test_uffd_pager_LIBS := cmocka
 test_uffd_many_SRCS := tests/unit/test_uffd_many.c $(UFFD_RIG_SRCS)
 test_uffd_many_LIBS := cmocka
 
-UNIT += test_lib_list
-test_lib_list_SRCS := tests/unit/test_lib_list.c tests/unit/lib_nodes.c
-test_lib_list_LIBS := cmocka
-test_lib_list_DEPS := $(B)/libdsm.a
-
 UNIT += test_lib_threads
 test_lib_threads_SRCS := tests/unit/test_lib_threads.c tests/unit/lib_nodes.c
 test_lib_threads_LIBS := cmocka
 test_lib_threads_DEPS := $(B)/libdsm.a
 # The memory of two nodes is more than ThreadSanitizer leaves free.
 ifneq ($(VARIANT),tsan)
-UNIT += test_lib test_lib_process test_topic
+UNIT += test_lib test_lib_process test_lib_list test_topic
 endif
 test_lib_SRCS := tests/unit/test_lib.c tests/unit/lib_nodes.c
 test_lib_LIBS := cmocka
@@ -54,6 +49,9 @@ test_lib_DEPS := $(B)/libdsm.a
 test_lib_process_SRCS := tests/unit/test_lib_process.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c
 test_lib_process_LIBS := cmocka
 test_lib_process_DEPS := $(B)/libdsm.a
+test_lib_list_SRCS := tests/unit/test_lib_list.c tests/unit/lib_nodes.c
+test_lib_list_LIBS := cmocka
+test_lib_list_DEPS := $(B)/libdsm.a
 test_topic_SRCS := tests/unit/test_topic.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c $(filter-out lib/node_heap.c lib/simple.c lib/list.c,$(wildcard lib/*.c))
 test_topic_LIBS := cmocka
 $(B)/test_lib $(B)/test_lib_process $(B)/test_lib_list $(B)/test_lib_threads $(B)/test_topic: | $(B)/dsmd
