@@ -61,7 +61,7 @@ static bool cut_out(struct fit *f, struct fit_arena *a, const struct cut *c)
 {
 	uint64_t b = c->at + c->front * FIT_UNIT, rest = b + c->units * FIT_UNIT;
 
-	if (f->strategy == DSM_HEAP_BEST_FIT && !fit_size_remove(f, c->at, c->total))
+	if (fit_by_size(f) && !fit_size_remove(f, c->at, c->total))
 		return false;
 	if (c->rest) {
 		fit_write_footer(f, rest, c->rest);
@@ -75,12 +75,12 @@ static bool cut_out(struct fit *f, struct fit_arena *a, const struct cut *c)
 	}
 	if (!c->rest)
 		tell_next(f, rest, false);
-	if (f->strategy != DSM_HEAP_BEST_FIT) {
+	if (!fit_by_size(f)) {
 		if (c->rest)
 			fit_area_add(a, rest, c->rest);
 		fit_area_remove(f, a, c->at, c->total);
 	}
-	if (c->rest && f->strategy == DSM_HEAP_BEST_FIT && !fit_size_add(f, rest, c->rest))
+	if (c->rest && fit_by_size(f) && !fit_size_add(f, rest, c->rest))
 		return false;
 	return !c->front || fit_index_add(f, a, c->at, c->front);
 }
@@ -233,10 +233,10 @@ static bool merge(struct fit *f, struct fit_arena *a, uint64_t b, uint64_t units
 {
 	uint64_t start = r->prev_units ? r->prev : b;
 	uint64_t total = r->prev_units + units + r->next_units;
-	bool best = f->strategy == DSM_HEAP_BEST_FIT;
+	bool sized = fit_by_size(f);
 
-	if (best && ((r->prev_units && !fit_size_remove(f, r->prev, r->prev_units)) ||
-		     (r->next_units && !fit_size_remove(f, r->next, r->next_units))))
+	if (sized && ((r->prev_units && !fit_size_remove(f, r->prev, r->prev_units)) ||
+		      (r->next_units && !fit_size_remove(f, r->next, r->next_units))))
 		return false;
 	fit_write(f, start, total, 0);
 	seg_crash_point("heap: a block is free, nothing else says so");
@@ -245,7 +245,7 @@ static bool merge(struct fit *f, struct fit_arena *a, uint64_t b, uint64_t units
 	fit_write_footer(f, start, total);
 	if (!r->next_units)
 		tell_next(f, r->next, true);
-	if (best)
+	if (sized)
 		return fit_size_add(f, start, total);
 	fit_area_add(a, start, total);
 	if (r->next_units)

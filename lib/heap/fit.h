@@ -5,8 +5,8 @@
  *
  *   fit_block.h	one block: its tags
  *   fit_arena.c	where arenas are and what lies where in them; more of them, fewer
- *   fit_area.c		index by address, for first and worst fit
- *   fit_size.c		index by size, for best fit; large sizes in fit_tree.c
+ *   fit_area.c		index by address, for first fit
+ *   fit_size.c		index by size, for best and worst fit; large sizes in fit_tree.c
  *   fit.c		allocate and free
  *   fit_recover.c	after a kill
  *   fit_walk.c, fit_check.c	diagnostics
@@ -22,7 +22,7 @@
 #include "lib/heap/fit_block.h"
 #include "lib/heap/heap.h"
 
-#define FIT_MAGIC	0x5449463148534d44ull
+#define FIT_MAGIC	0x5449463248534d44ull
 #define FIT_ARENA_MAGIC 0x414e455241544946ull
 #define FIT_ARENAS	256u
 #define FIT_LEVELS	9u
@@ -50,7 +50,7 @@ struct fit_ctl {
 	_Atomic uint64_t rebuilt;	   /* how often somebody was killed at work */
 	uint64_t reserved1[4];
 	struct fit_span arenas[FIT_ARENAS];
-	/* Best fit: heads of the lists by size, which of them are not empty, the tree of the large. */
+	/* By size: heads of the lists by size, which of them are not empty, the tree of the large. */
 	uint64_t tree;
 	uint64_t some; /* bit i: bins_used[i] is not 0 */
 	uint64_t bins_used[FIT_BINS / 64];
@@ -86,7 +86,15 @@ struct fit {
 	uint64_t generation; /* of what follows */
 	uint32_t n;
 	struct fit_arena arenas[FIT_ARENAS]; /* by address */
+	uint64_t first[FIT_ARENAS];	     /* theirs; UINT64_MAX behind the last */
+	uint32_t half;			     /* of the power of two that is at least n */
 };
+
+/* The index by size serves best and worst fit, that by address first fit. */
+static inline bool fit_by_size(const struct fit *f)
+{
+	return f->strategy != DSM_HEAP_FIRST_FIT;
+}
 
 /* ------------------------------------------------------------ fit.c: see struct heap_ops */
 
@@ -102,16 +110,36 @@ bool fit_geometry(const dsm_segment_t *seg, bool area, uint64_t off, uint64_t si
 		  struct fit_arena *ret);
 /* Make the arena one free block, which the index is not told. @zeroed: its memory is. */
 void fit_format(struct fit *f, struct fit_arena *a, bool zeroed);
-/* Read the table of arenas where it changed. -EBADMSG. Lock held. */
-int fit_refresh(struct fit *f);
-/* The arena that @b lies in, NULL: none. */
-struct fit_arena *fit_arena_of(struct fit *f, uint64_t b);
+/* Read the table of arenas, which is of @generation. -EBADMSG. Lock held. */
+int fit_reread(struct fit *f, uint64_t generation);
 /* One more, with a free block of @units and about @bytes where there is room. Lock held. -ENOMEM. */
 int fit_grow(struct fit *f, uint64_t units, uint64_t bytes);
 /* By how much to grow. */
 uint64_t fit_growth(const struct fit *f);
 /* Give back an arena without used blocks, where there is another such. Lock held. */
 void fit_shrink(struct fit *f, struct fit_arena *a);
+
+/* The same where it changed. */
+static inline int fit_refresh(struct fit *f)
+{
+	uint64_t generation = atomic_load_explicit(&f->ctl->generation, memory_order_relaxed);
+
+	return likely(f->generation == generation) ? 0 : fit_reread(f, generation);
+}
+
+/*
+ * The arena that @b lies in, NULL: none. Blocks are asked for in no order that a processor could
+ * guess, so the search has no branch that depends on the place.
+ */
+static inline struct fit_arena *fit_arena_of(struct fit *f, uint64_t b)
+{
+	uint32_t i = 0;
+
+	for (uint32_t step = f->half; step; step /= 2)
+		i += f->first[i + step] <= b ? step : 0;
+	return b - f->arenas[i].first < f->arenas[i].end - f->arenas[i].first ? &f->arenas[i]
+									      : NULL;
+}
 
 /* ------------------------------------------------------------ fit_area.c, fit_size.c, fit_tree.c */
 
@@ -121,17 +149,20 @@ void fit_area_add(struct fit_arena *a, uint64_t b, uint64_t units);
 void fit_area_remove(struct fit *f, struct fit_arena *a, uint64_t b, uint64_t units);
 /* -ENOMEM; -EBADMSG the index is damaged. */
 int fit_area_first(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint64_t *ret);
-int fit_area_worst(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint64_t *ret);
 
 /* False: links are damaged. */
 bool fit_size_add(struct fit *f, uint64_t b, uint64_t units);
 bool fit_size_remove(struct fit *f, uint64_t b, uint64_t units);
+/* -ENOMEM; -EBADMSG the index is damaged. */
 int fit_size_best(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint64_t *ret);
+int fit_size_worst(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint64_t *ret);
 
 bool fit_tree_add(struct fit *f, uint64_t b, uint64_t units);
 bool fit_tree_remove(struct fit *f, uint64_t b, uint64_t units);
 /* 0: none of at least @units. UINT64_MAX: damaged. */
 uint64_t fit_tree_best(struct fit *f, uint64_t units);
+/* 0: it is empty. UINT64_MAX: damaged. */
+uint64_t fit_tree_worst(struct fit *f, uint64_t *ret_units);
 
 /* ------------------------------------------------------------ fit_recover.c */
 

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT
 /*
- * The index by address, of first and worst fit. An arena is cut into cells of 64 units. A cell
+ * The index by address, of first fit. An arena is cut into cells of 64 units. A cell
  * has a bit for each unit, set where a free block starts, and the size of the largest that starts
  * in it; sixteen cells have a maximum of theirs, sixteen of these again, up to one for the arena.
- * So the lowest block that is large enough, or the largest, is found in as many steps as there
+ * So the lowest block that is large enough is found in as many steps as there
  * are levels (6 for 256 MiB), and no free block but the one taken is read. The idea of a tree of
  * maxima over places is R. P. Brent's (TOPLAS 11(3), 1989).
  */
@@ -188,18 +188,4 @@ int fit_area_first(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint
 			return descend(f, *ret_a, (uint32_t)units, ret);
 		}
 	return -ENOMEM;
-}
-
-int fit_area_worst(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint64_t *ret)
-{
-	uint32_t max = 0;
-
-	for (uint32_t i = 0; i < f->n; i++)
-		if (arena_greatest(&f->arenas[i]) > max) {
-			*ret_a = &f->arenas[i];
-			max = arena_greatest(*ret_a);
-		}
-	if (max < units)
-		return -ENOMEM;
-	return descend(f, *ret_a, max, ret);
 }

@@ -55,36 +55,37 @@ static void arena_insert(struct fit *f, const struct fit_arena *a)
 	f->arenas[i] = *a;
 }
 
-int fit_refresh(struct fit *f)
+/* What fit_arena_of() looks at; behind the last arena what no place reaches. */
+static void places_note(struct fit *f)
 {
-	uint64_t generation = atomic_load_explicit(&f->ctl->generation, memory_order_relaxed);
+	for (uint32_t i = 0; i < FIT_ARENAS; i++)
+		f->first[i] = i < f->n ? f->arenas[i].first : UINT64_MAX;
+	for (f->half = 1; f->half < f->n; f->half *= 2)
+		;
+	f->half /= 2;
+}
+
+int fit_reread(struct fit *f, uint64_t generation)
+{
 	struct fit_arena a;
 
-	if (likely(f->generation == generation))
-		return 0;
-	f->n = 0;
+	f->n = f->half = 0;
+	f->arenas[0] = (struct fit_arena){ 0 }; /* fit_arena_of() looks at it where there is none */
 	for (uint32_t i = 0; i < FIT_ARENAS; i++) {
 		uint64_t off = atomic_load(&f->ctl->arenas[i].off);
 		uint64_t size = atomic_load(&f->ctl->arenas[i].size);
 
 		if (!size)
 			continue;
-		if (!fit_geometry(f->seg, f->strategy != DSM_HEAP_BEST_FIT, off, size, &a) ||
+		if (!fit_geometry(f->seg, !fit_by_size(f), off, size, &a) ||
 		    a.head->magic != FIT_ARENA_MAGIC || a.head->size != size)
 			return seg_error(-EBADMSG, "heap: arena %u, %#lx of %lu bytes, is damaged",
 					 i, (unsigned long)off, (unsigned long)size);
 		arena_insert(f, &a);
 	}
+	places_note(f);
 	f->generation = generation;
 	return 0;
-}
-
-struct fit_arena *fit_arena_of(struct fit *f, uint64_t b)
-{
-	for (uint32_t i = 0; i < f->n; i++)
-		if (b - f->arenas[i].first < f->arenas[i].end - f->arenas[i].first)
-			return &f->arenas[i];
-	return NULL;
 }
 
 /* Doubling while that is cheap, then by an eighth: few arenas, and little in vain. */
@@ -104,7 +105,7 @@ static uint64_t arena_size_for(const struct fit *f, uint64_t units)
 	uint64_t bytes = units * FIT_UNIT, cells = bytes / (FIT_CELL_UNITS * FIT_UNIT) + 2;
 
 	bytes += sizeof(struct fit_head) + 256;
-	if (f->strategy != DSM_HEAP_BEST_FIT)
+	if (!fit_by_size(f))
 		bytes += cells * (FIT_CELL_UNITS / 8 + 5) + FIT_LEVELS * 64 + 4096;
 	return aligned(bytes, SEG_GRAIN);
 }
@@ -134,10 +135,9 @@ static bool publish(struct fit *f, struct fit_arena *a)
 		atomic_store(&ctl->arenas[i].off, a->off);
 		atomic_store(&ctl->arenas[i].size, a->size);
 		atomic_fetch_add(&ctl->generation, 1);
-		if (f->strategy != DSM_HEAP_BEST_FIT)
+		if (!fit_by_size(f))
 			fit_area_add(a, a->first, units);
-		return fit_refresh(f) == 0 &&
-		       (f->strategy != DSM_HEAP_BEST_FIT || fit_size_add(f, a->first, units));
+		return fit_refresh(f) == 0 && (!fit_by_size(f) || fit_size_add(f, a->first, units));
 	}
 	return false;
 }
@@ -161,7 +161,7 @@ int fit_grow(struct fit *f, uint64_t units, uint64_t bytes)
 					 (unsigned long)(units * FIT_UNIT));
 		size = size / 2 > least ? aligned(size / 2, SEG_GRAIN) : least;
 	}
-	if (!fit_geometry(f->seg, f->strategy != DSM_HEAP_BEST_FIT, off, size, &a)) {
+	if (!fit_geometry(f->seg, !fit_by_size(f), off, size, &a)) {
 		(void)seg_grains_free(f->seg, off);
 		return seg_error(-ENOMEM, "heap: %lu bytes cannot be an arena",
 				 (unsigned long)size);
@@ -195,8 +195,8 @@ void fit_shrink(struct fit *f, struct fit_arena *a)
 		return;
 	for (uint32_t i = 0; i < f->n; i++)
 		other |= &f->arenas[i] != a && is_empty(f, &f->arenas[i]);
-	if (!other || (f->strategy == DSM_HEAP_BEST_FIT &&
-		       !fit_size_remove(f, a->first, (a->end - a->first) / FIT_UNIT)))
+	if (!other ||
+	    (fit_by_size(f) && !fit_size_remove(f, a->first, (a->end - a->first) / FIT_UNIT)))
 		return;
 	atomic_store_explicit(&j->run, off, memory_order_release);
 	for (uint32_t i = 0; i < FIT_ARENAS; i++)

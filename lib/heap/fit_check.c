@@ -163,7 +163,7 @@ int fit_check(struct fit *f, heap_fault_fn fn, void *context)
 		err = arenas_check(&c);
 	/* Where tags are damaged the indexes cannot agree with them. */
 	if (!err && !c.faults)
-		err = f->strategy == DSM_HEAP_BEST_FIT ? fit_check_size(&c) : fit_check_area(&c);
+		err = fit_by_size(f) ? fit_check_size(&c) : fit_check_area(&c);
 	seg_unlock(f->seg, &f->ctl->lock);
 	free(c.free);
 	return err;

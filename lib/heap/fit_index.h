@@ -8,7 +8,7 @@
 /* False: links are damaged. The block's header is written before. */
 static inline bool fit_index_add(struct fit *f, struct fit_arena *a, uint64_t b, uint64_t units)
 {
-	if (f->strategy == DSM_HEAP_BEST_FIT)
+	if (fit_by_size(f))
 		return fit_size_add(f, b, units);
 	fit_area_add(a, b, units);
 	return true;
@@ -16,7 +16,7 @@ static inline bool fit_index_add(struct fit *f, struct fit_arena *a, uint64_t b,
 
 static inline bool fit_index_remove(struct fit *f, struct fit_arena *a, uint64_t b, uint64_t units)
 {
-	if (f->strategy == DSM_HEAP_BEST_FIT)
+	if (fit_by_size(f))
 		return fit_size_remove(f, b, units);
 	fit_area_remove(f, a, b, units);
 	return true;
@@ -30,7 +30,7 @@ static inline int fit_index_find(struct fit *f, uint64_t units, struct fit_arena
 	case DSM_HEAP_BEST_FIT:
 		return fit_size_best(f, units, ret_a, ret);
 	case DSM_HEAP_WORST_FIT:
-		return fit_area_worst(f, units, ret_a, ret);
+		return fit_size_worst(f, units, ret_a, ret);
 	default:
 		return fit_area_first(f, units, ret_a, ret);
 	}

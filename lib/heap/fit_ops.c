@@ -74,8 +74,7 @@ static bool table_possible(const struct fit *f)
 		const struct fit_span *s = &f->ctl->arenas[i];
 		uint64_t size = atomic_load(&s->size), off = atomic_load(&s->off);
 
-		if (size &&
-		    !fit_geometry(f->seg, f->strategy != DSM_HEAP_BEST_FIT, off, size, &a) &&
+		if (size && !fit_geometry(f->seg, !fit_by_size(f), off, size, &a) &&
 		    atomic_load(&s->size) == size && atomic_load(&s->off) == off)
 			return false;
 	}

@@ -9,7 +9,7 @@
 
 static void index_clear(struct fit *f)
 {
-	if (f->strategy == DSM_HEAP_BEST_FIT) {
+	if (fit_by_size(f)) {
 		f->ctl->tree = 0;
 		f->ctl->some = 0;
 		memset(f->ctl->bins_used, 0, sizeof(f->ctl->bins_used));
@@ -18,7 +18,7 @@ static void index_clear(struct fit *f)
 	for (uint32_t i = 0; i < f->n; i++) {
 		struct fit_arena *a = &f->arenas[i];
 
-		if (f->strategy != DSM_HEAP_BEST_FIT)
+		if (!fit_by_size(f))
 			memset(a->bits, 0, a->first - seg_off(f->seg, a->bits) - FIT_TAG);
 	}
 }

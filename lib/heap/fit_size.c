@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT
 /*
- * The index by size, of best fit: a doubly linked list for each size below 16 KiB, with
+ * The index by size, of best and worst fit: a doubly linked list for each size below 16 KiB, with
  * bits that tell which lists are not empty; a tree for larger sizes (fit_tree.c). Links stand in
  * the free blocks themselves, and are looked at before they are followed.
  */
@@ -78,6 +78,26 @@ static uint64_t bin_at_least(const struct fit_ctl *ctl, uint64_t units)
 	return bits ? i * 64 + (unsigned)__builtin_ctzll(bits) : 0;
 }
 
+/* The largest size that has a list; 0: none. */
+static uint64_t bin_last(const struct fit_ctl *ctl)
+{
+	uint64_t i = ctl->some ? (63 - (unsigned)__builtin_clzll(ctl->some)) % (FIT_BINS / 64) : 0;
+	uint64_t bits = ctl->bins_used[i];
+
+	return bits ? i * 64 + 63 - (unsigned)__builtin_clzll(bits) : 0;
+}
+
+/* The block at @b, which the index has for @units. */
+static int found(struct fit *f, uint64_t b, uint64_t units, struct fit_arena **ret_a, uint64_t *ret)
+{
+	*ret_a = fit_arena_of(f, b);
+	if (!*ret_a || b % FIT_UNIT != FIT_UNIT - FIT_TAG)
+		return seg_error(-EBADMSG, "heap: the index by size is damaged at %lu units",
+				 (unsigned long)units);
+	*ret = b;
+	return 0;
+}
+
 int fit_size_best(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint64_t *ret)
 {
 	uint64_t bin = bin_at_least(f->ctl, units);
@@ -85,10 +105,18 @@ int fit_size_best(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint6
 
 	if (!b && !bin)
 		return -ENOMEM;
-	*ret_a = fit_arena_of(f, b);
-	if (!*ret_a || b % FIT_UNIT != FIT_UNIT - FIT_TAG)
-		return seg_error(-EBADMSG, "heap: the index by size is damaged at %lu units",
-				 (unsigned long)(bin ? bin : units));
-	*ret = b;
-	return 0;
+	return found(f, b, bin ? bin : units, ret_a, ret);
+}
+
+int fit_size_worst(struct fit *f, uint64_t units, struct fit_arena **ret_a, uint64_t *ret)
+{
+	uint64_t most = 0, b = fit_tree_worst(f, &most);
+
+	if (!b) {
+		most = bin_last(f->ctl);
+		b = f->ctl->bins[most];
+	}
+	if (b != UINT64_MAX && most < units)
+		return -ENOMEM;
+	return found(f, b, most, ret_a, ret);
 }

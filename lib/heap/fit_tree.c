@@ -167,6 +167,14 @@ static bool least_below(struct fit *f, uint64_t b, uint64_t *best, uint64_t *bes
 	return true;
 }
 
+/* Of the blocks of a size: one of the list is cheaper to take than the node @b that it hangs on. */
+static uint64_t cheapest(const struct fit *f, uint64_t b)
+{
+	const struct fit_links *n = fit_links(f, b);
+
+	return n->next ? n->next : b;
+}
+
 uint64_t fit_tree_best(struct fit *f, uint64_t units)
 {
 	uint64_t b = f->ctl->tree, best = 0, best_units = UINT64_MAX, larger = 0, there;
@@ -191,7 +199,25 @@ uint64_t fit_tree_best(struct fit *f, uint64_t units)
 		return UINT64_MAX;
 	if (!best)
 		return 0;
-	/* One of its list is cheaper to take than the node. */
-	n = fit_links(f, best);
-	return n->next ? n->next : best;
+	return cheapest(f, best);
+}
+
+uint64_t fit_tree_worst(struct fit *f, uint64_t *ret_units)
+{
+	uint64_t b = f->ctl->tree, best = 0, best_units = 0, there;
+
+	/* All on the side of the ones are larger than all on the other one; a node may be either. */
+	for (int bit = TOP_BIT; b; bit--) {
+		const struct fit_links *n = node_at(f, b, &there);
+
+		if (!n || bit < -1)
+			return UINT64_MAX;
+		if (there > best_units) {
+			best = b;
+			best_units = there;
+		}
+		b = n->child[n->child[1] != 0];
+	}
+	*ret_units = best_units;
+	return best ? cheapest(f, best) : 0;
 }

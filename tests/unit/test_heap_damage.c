@@ -157,13 +157,12 @@ static void a_footer_written_over_is_named(void **state)
 	}
 }
 
-static void a_link_written_over_is_named(void **state)
+static void links_written_over_are_named(uint32_t strategy)
 {
 	struct fit_links *l;
 	uint64_t pair[4], other;
 
-	(void)state;
-	begin(DSM_HEAP_BEST_FIT, 0);
+	begin(strategy, 0);
 	/* Two free blocks of one size: the first of the list, freed last, points at the second. */
 	for (int i = 0; i < 4; i++)
 		pair[i] = dsm_heap_alloc(heap, i % 2 ? 4000 : 5000);
@@ -185,29 +184,60 @@ static void a_link_written_over_is_named(void **state)
 	end();
 }
 
+static void a_link_written_over_is_named(void **state)
+{
+	(void)state;
+	for (int i = 1; i < 3; i++)
+		links_written_over_are_named(fits[i]);
+}
+
+/* The choice goes by the index, so what lies there is met, not followed. */
+static void a_choice_by_a_damaged_index_is_refused(void **state)
+{
+	uint64_t *tree, good;
+
+	(void)state;
+	for (int i = 1; i < 3; i++) {
+		begin(fits[i], 0);
+		tree = &fit()->ctl->tree;
+		good = *tree;
+		*tree = good + FIT_UNIT;
+		assert_int_equal(dsm_heap_alloc(heap, 20000), 0);
+		assert_non_null(strstr(dsm_last_error(), "damaged"));
+		*tree = good;
+		*word(good) ^= 1ull << 30;
+		assert_int_equal(dsm_heap_alloc(heap, 20000), 0);
+		assert_non_null(strstr(dsm_last_error(), "damaged"));
+		*word(good) ^= 1ull << 30;
+		assert_int_not_equal(dsm_heap_alloc(heap, 20000), 0);
+		assert_int_equal(dsm_heap_validate(heap, NULL, NULL), 0);
+		end();
+	}
+}
+
 static void an_index_that_lies_is_named(void **state)
 {
 	struct fit_arena *a;
 	uint64_t unit;
 
 	(void)state;
-	for (int i = 0; i < 3; i += 2) {
+	begin(DSM_HEAP_FIRST_FIT, 0);
+	a = &fit()->arenas[0];
+	unit = (block[5] - 8 - a->first) / FIT_UNIT;
+	is_found(block[5], "index: a free block", &a->bits[unit / 64],
+		 a->bits[unit / 64] & ~(1ull << unit % 64));
+	unit = (block[6] - 8 - a->first) / FIT_UNIT;
+	is_found(block[6], "index: a bit", &a->bits[unit / 64],
+		 a->bits[unit / 64] | 1ull << unit % 64);
+	is_found(seg_off(seg, a->max[1]), "index: a maximum", (uint64_t *)(void *)a->max[1],
+		 *(uint64_t *)(void *)a->max[1] + 1);
+	end();
+	for (int i = 1; i < 3; i++) {
 		begin(fits[i], 0);
-		a = &fit()->arenas[0];
-		unit = (block[5] - 8 - a->first) / FIT_UNIT;
-		is_found(block[5], "index: a free block", &a->bits[unit / 64],
-			 a->bits[unit / 64] & ~(1ull << unit % 64));
-		unit = (block[6] - 8 - a->first) / FIT_UNIT;
-		is_found(block[6], "index: a bit", &a->bits[unit / 64],
-			 a->bits[unit / 64] | 1ull << unit % 64);
-		is_found(seg_off(seg, a->max[1]), "index: a maximum", (uint64_t *)(void *)a->max[1],
-			 *(uint64_t *)(void *)a->max[1] + 1);
+		is_found(seg_off(seg, &fit()->ctl->bins[100]), "index: bits and list",
+			 &fit()->ctl->bins_used[1], fit()->ctl->bins_used[1] ^ 1ull << 36);
 		end();
 	}
-	begin(DSM_HEAP_BEST_FIT, 0);
-	is_found(seg_off(seg, &fit()->ctl->bins[100]), "index: bits and list",
-		 &fit()->ctl->bins_used[1], fit()->ctl->bins_used[1] ^ 1ull << 36);
-	end();
 }
 
 static void a_wrong_count_is_named(void **state)
@@ -446,6 +476,7 @@ int main(void)
 		cmocka_unit_test(a_damaged_header_is_not_believed),
 		cmocka_unit_test(a_footer_written_over_is_named),
 		cmocka_unit_test(a_link_written_over_is_named),
+		cmocka_unit_test(a_choice_by_a_damaged_index_is_refused),
 		cmocka_unit_test(an_index_that_lies_is_named),
 		cmocka_unit_test(a_wrong_count_is_named),
 		cmocka_unit_test(a_second_free_is_refused),
