@@ -119,6 +119,8 @@ static vm_fault_t dsm_page_mkwrite(struct vm_fault *vmf)
 		return VM_FAULT_NOPAGE;
 	}
 	if (dsm_folio_state(folio) == DSM_PAGE_MODIFIED) {
+		/* Upgraded since it was mapped. Else the store comes again, and is counted then. */
+		dsm_count(region->node, DSM_FAULTS_WRITE);
 		folio_mark_dirty(folio);
 		return VM_FAULT_LOCKED;
 	}

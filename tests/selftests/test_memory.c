@@ -106,6 +106,12 @@ TEST(counters_tell_what_was_done)
 	EXPECT_EQ(stats.faults_waited, waits);
 	EXPECT_EQ(5, debugfs_counter(agent.port, "installs"));
 	EXPECT_EQ(3, debugfs_counter(agent.port, "resident"));
+
+	/* A store to a page that is mapped for loads, and was upgraded since. */
+	(void)*(volatile char *)(map + 9 * PAGE);
+	ASSERT_EQ(0, agent_run(&agent, DSM_IOC_UPGRADE, 0, 9, 1, NULL, 0));
+	map[9 * PAGE] = 1;
+	EXPECT_EQ(stats.faults_write + 1, debugfs_counter(agent.port, "faults_write"));
 	agent_stop(&agent);
 	EXPECT_EQ(-1, debugfs_counter(agent.port, "installs"));
 }
