@@ -420,8 +420,10 @@ struct dsm_stats {
 #define DSM_ASSERT_SIZE(type, size) static_assert(sizeof(struct type) == (size))
 #elif defined(__cplusplus)
 #define DSM_ASSERT_SIZE(type, size) static_assert(sizeof(struct type) == (size), #type)
-#else
+#elif defined(__STDC_VERSION__) && __STDC_VERSION__ >= 201112L
 #define DSM_ASSERT_SIZE(type, size) _Static_assert(sizeof(struct type) == (size), #type)
+#else /* C before 2011 cannot assert */
+#define DSM_ASSERT_SIZE(type, size) struct type
 #endif
 DSM_ASSERT_SIZE(dsm_info, 96);
 DSM_ASSERT_SIZE(dsm_attach, 72);
