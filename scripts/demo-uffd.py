@@ -31,7 +31,9 @@ HEAT = ["--method", "sor", "--size", "512", "--sweeps", "400", "--nodes", str(NO
 def pass_on(number, stream):
     """Copies a program's output with the node's number before each line."""
     for line in stream:
-        print(f"[{number}] {line.decode(errors='replace').rstrip()}", flush=True)
+        # In one piece: both nodes' lines come at once.
+        sys.stdout.write(f"[{number}] {line.decode(errors='replace').rstrip()}\n")
+        sys.stdout.flush()
 
 
 def run_on_all(nodes, command):

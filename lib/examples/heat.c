@@ -99,7 +99,7 @@ static void show_progress(const struct heat_options *o, uint32_t done)
 
 	if (done % step && done != o->sweeps)
 		return;
-	printf(isatty(STDOUT_FILENO) ? "\rsweep %u of %u" : "sweep %u of %u\n", done, o->sweeps);
+	printf(isatty(STDOUT_FILENO) ? "sweep %u of %u\r" : "sweep %u of %u\n", done, o->sweeps);
 	if (done == o->sweeps && isatty(STDOUT_FILENO))
 		putchar('\n');
 	fflush(stdout);
