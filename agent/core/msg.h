@@ -195,10 +195,6 @@ struct core_msg {
 	uint64_t reserved2;
 };
 static_assert(sizeof(struct core_msg) == 96, "wire");
-static_assert(offsetof(struct core_msg, key) == 16, "wire");
-static_assert(offsetof(struct core_msg, a) == 32, "wire");
-static_assert(offsetof(struct core_msg, nid2) == 48, "wire");
-static_assert(offsetof(struct core_msg, name) == 56, "wire");
 
 /* Records. Which kind a message carries follows from its type: see core_msg_rec_size(). */
 
@@ -299,8 +295,6 @@ struct rec_topic {
 	char name[CORE_TOPIC_NAME]; /* NUL-padded */
 };
 static_assert(sizeof(struct rec_topic) == 88, "wire");
-static_assert(offsetof(struct rec_topic, nid) == 16, "wire");
-static_assert(offsetof(struct rec_topic, name) == 24, "wire");
 
 enum presence_flags {
 	PRESENCE_PUBLISHES = 1, /* else: nobody, or nobody any more */
@@ -314,7 +308,6 @@ struct rec_presence {
 	uint16_t reserved;
 };
 static_assert(sizeof(struct rec_presence) == 24, "wire");
-static_assert(offsetof(struct rec_presence, pid) == 16, "wire");
 
 /* Size of one record of the kind that @type carries; 0: that type carries none. */
 static inline size_t core_msg_rec_size(uint16_t type)

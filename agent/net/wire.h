@@ -38,15 +38,6 @@ struct wire_header {
 	uint32_t reserved; /* 0 */
 };
 static_assert(sizeof(struct wire_header) == 32, "wire");
-static_assert(offsetof(struct wire_header, magic) == 0, "wire");
-static_assert(offsetof(struct wire_header, version) == 4, "wire");
-static_assert(offsetof(struct wire_header, flags) == 6, "wire");
-static_assert(offsetof(struct wire_header, src) == 8, "wire");
-static_assert(offsetof(struct wire_header, type) == 10, "wire");
-static_assert(offsetof(struct wire_header, epoch) == 12, "wire");
-static_assert(offsetof(struct wire_header, seq) == 16, "wire");
-static_assert(offsetof(struct wire_header, length) == 24, "wire");
-static_assert(offsetof(struct wire_header, reserved) == 28, "wire");
 static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "structs are sent as they are in memory");
 
 #define WIRE_BODY_MIN (sizeof(struct core_msg))
