@@ -306,6 +306,20 @@ static void act_identity(struct agent *a, const struct core_action *act)
 		log_warn("the module does not keep this node's identity: %s", strerror(-err));
 }
 
+static void act_keep(struct agent *a, const struct core_kept *rec)
+{
+	struct core_info info;
+	int err = rec ? kept_file_add(a->kept, rec) : -ENOSPC;
+
+	if (err == -ENOSPC) {
+		core_info_get(a->core, &info);
+		err = kept_file_anew(a->kept, info.cluster, a->core);
+		if (err)
+			log_warn("what memory is allocated is not kept for a next agent: %s",
+				 strerror(-err));
+	}
+}
+
 static void act_net(struct agent *a, const struct core_action *act)
 {
 	switch (act->type) {
@@ -382,6 +396,11 @@ void agent_act(struct agent *a, const struct core_action *act)
 		break;
 	case ACT_TOPIC_DONE:
 		server_topic_done(a->server, act->key);
+		break;
+	case ACT_KEEP:
+	case ACT_KEEP_ALL:
+		if (a->kept)
+			act_keep(a, act->type == ACT_KEEP ? act->recs : NULL);
 		break;
 	}
 }

@@ -142,6 +142,18 @@ static void resume_page(void *ctx, uint16_t region, uint64_t page, uint32_t coun
 			 prot == PAGER_WRITE ? PAGE_MODIFIED : PAGE_SHARED);
 }
 
+/* The pages that the former agent left, and what it knew of them. */
+static void resume(struct agent *a, uint64_t cluster)
+{
+	struct core_kept *recs;
+	size_t n;
+
+	a->ops->pages(a->pager, resume_page, a);
+	kept_file_read(a->kept, cluster, &recs, &n);
+	core_resume_kept(a->core, recs, n);
+	free(recs);
+}
+
 static int start_core(struct agent *a)
 {
 	struct pager_identity kept = { 0 };
@@ -172,15 +184,18 @@ static int start_core(struct agent *a)
 	if (a->ops->identity_get && !a->ops->identity_get(a->pager, &kept) && kept.cluster) {
 		cfg.resume_cluster = kept.cluster;
 		cfg.resume_nid = kept.nid;
+		cfg.resume_epoch = kept.epoch;
 		log_info("the module kept the pages of node %u: taking its place again", kept.nid);
 	}
+	if (a->ops->identity_set)
+		a->kept = kept_file_new(a->cfg->run_dir, a->cfg->port);
 	a->core = core_new(&cfg, agent_now_us());
-	if (!a->core) {
+	if (!a->core || (a->ops->identity_set && !a->kept)) {
 		log_error("no memory");
 		return DSMD_EXIT_FAILED;
 	}
 	if (cfg.resume_cluster)
-		a->ops->pages(a->pager, resume_page, a);
+		resume(a, cfg.resume_cluster);
 	return 0;
 }
 
@@ -299,6 +314,9 @@ void agent_stop(struct agent *a)
 	net_free(a->net);
 	if (a->pager)
 		a->ops->close(a->pager, a->keep_pages);
+	if (a->kept && !a->keep_pages)
+		kept_file_remove(a->kept);
+	kept_file_free(a->kept);
 	core_free(a->core);
 	stash_free(a->stash);
 	while ((r = a->retries)) {

@@ -19,6 +19,7 @@
 #include "agent/client/server.h"
 #include "agent/config.h"
 #include "agent/core/core.h"
+#include "agent/kept_file.h"
 #include "agent/latency.h"
 #include "agent/net/discover.h"
 #include "agent/net/link.h"
@@ -52,6 +53,7 @@ struct agent {
 	const struct pager_ops *ops;
 	struct pager *pager;
 	struct stash *stash;
+	struct kept_file *kept; /* NULL: the pager keeps no pages either */
 	struct latency latency;
 	struct watch *watches; /* descriptors of the pager */
 

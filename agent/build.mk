@@ -20,6 +20,10 @@ test_config_LIBS := cmocka inih
 test_stash_SRCS := tests/unit/test_stash.c agent/stash.c agent/latency.c
 test_stash_LIBS := cmocka
 
+UNIT += test_kept_file
+test_kept_file_SRCS := tests/unit/test_kept_file.c agent/kept_file.c
+test_kept_file_LIBS := cmocka
+
 # The shell and the core over a pager made of memory.
 AGENT_RIG := $(filter-out agent/dsmd.c agent/config.c agent/pager/%,$(dsmd_SRCS))
 UNIT += test_agent test_server test_server_pipes test_server_topic

@@ -136,6 +136,19 @@ void act_page(struct core *c, uint32_t type, page_key key, bool write, uint8_t s
 	a->err = err;
 }
 
+/* What is kept is of this view, or newer: else it would not be believed with this identity. */
+void act_identity(struct core *c)
+{
+	struct core_action *a;
+
+	if (!c->forgot) /* what it kept before is still the best that it can say */
+		kept_anew(c);
+	a = act_add(c, ACT_IDENTITY);
+	a->cluster = c->cluster;
+	a->nid = c->nid;
+	a->epoch = c->epoch;
+}
+
 struct core_msg msg_new(const struct core *c, uint16_t type)
 {
 	struct core_msg m;

@@ -194,6 +194,7 @@ static void admit_finish(struct core *c, struct member *m)
 	m->rec.state = MEMBER_ACTIVE;
 	m->table_acked = c->table_version;
 	act_log(c, 1, "node %u joined", m->rec.nid);
+	kept_not_alone(c);
 	region_send_all(c, m->rec.nid, MSG_REGION_UPDATE);
 	admit_send_table(c, m->rec.nid);
 	pool_tell_successor(c, m);

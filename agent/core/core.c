@@ -124,6 +124,7 @@ void core_free(struct core *c)
 	free(c->regions);
 	free(c->later);
 	free(c->seeds);
+	kept_forget(c);
 	free(c->timers);
 	free(c->ready_waiters);
 	act_free(c);

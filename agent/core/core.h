@@ -59,6 +59,7 @@ struct core_config {
 	/* A restarted agent: what the module kept (see core_resume_page() too). 0: none. */
 	uint64_t resume_cluster;
 	uint16_t resume_nid;
+	uint32_t resume_epoch; /* of the last view that the former agent was in */
 };
 
 /* Links are numbered: those that the core asked for by ACT_CONNECT are odd (its choice), those accepted by the shell even (its choice). Numbers are never used twice. */
@@ -159,6 +160,8 @@ enum core_action_type {
 	ACT_TOPIC_PUT,	 /* key: topic: make the bytes of this step's message its value */
 	ACT_TOPIC_STATE, /* topic_state: of its topic: changed */
 	ACT_TOPIC_DONE, /* key: topic that nobody has open: its last value is not needed any more, the id is forgotten */
+	ACT_KEEP, /* recs: one struct core_kept: keep it behind what is kept, for a next life of this agent */
+	ACT_KEEP_ALL, /* in place of all that is kept: what core_each_kept() says now; that may be nothing */
 };
 
 enum data_src {
@@ -228,6 +231,35 @@ struct core_action {
 	struct core_topic_state topic_state;
 };
 
+enum kept_kind {
+	KEPT_NODE = 1, /* node; counts until the next one */
+	KEPT_REGION,   /* region: exists */
+	KEPT_EXTENT,   /* extent: exists */
+	KEPT_GONE,     /* extent: what is kept of these pages is not true any more */
+	KEPT_LOST,     /* extent: these pages are lost */
+};
+
+struct kept_node {
+	uint32_t epoch;
+	uint16_t next_nid, next_region;
+	uint32_t alone; /* 1: the only member, so that whatever was touched is here or lost */
+};
+
+/*
+ * What a master tells its next life, in records that are true one after the other: the pages
+ * outlive an agent in the module, this outlives it with the shell. Nobody else reads it.
+ */
+struct core_kept {
+	uint32_t kind; /* enum kept_kind */
+	uint32_t reserved;
+	union {
+		struct kept_node node;
+		struct rec_region region;
+		struct rec_extent extent;
+	};
+};
+static_assert(sizeof(struct core_kept) == 64, "a file's format");
+
 /* NULL: no memory. The caller keeps lock_words alive; seeds are copied. */
 struct core *core_new(const struct core_config *cfg, uint64_t now_us);
 void core_free(struct core *c);
@@ -237,6 +269,12 @@ void core_free(struct core *c);
  * still holds.
  */
 void core_resume_page(struct core *c, page_key key, uint32_t count, enum page_state state);
+
+/*
+ * Likewise: the records that the former agent had kept when it died, in their order. They are
+ * believed where this node is master again, or was and comes back. Copied.
+ */
+void core_resume_kept(struct core *c, const struct core_kept *recs, size_t n);
 
 /* One event. Actions of earlier steps must have been taken already. */
 void core_step(struct core *c, const struct core_event *ev);
@@ -331,6 +369,9 @@ void core_each_barrier(const struct core *c,
 		       void (*fn)(void *ctx, const struct core_barrier_info *b), void *ctx);
 void core_each_topic(const struct core *c, void (*fn)(void *ctx, const struct core_topic_info *t),
 		     void *ctx);
+/* What is to be kept for the next life, all of it; no record at all: nothing is, this is no master. */
+void core_each_kept(const struct core *c, void (*fn)(void *ctx, const struct core_kept *k),
+		    void *ctx);
 /* Pages known at this node (held, or homed here). */
 void core_each_page(const struct core *c, void (*fn)(void *ctx, const struct core_page_info *p),
 		    void *ctx);

@@ -18,7 +18,6 @@ static void part_with(struct core *c, struct member *m)
 
 static void install(struct core *c)
 {
-	struct core_action *a;
 	struct deferred *d = c->early;
 
 	c->stats.view_changes++;
@@ -36,10 +35,7 @@ static void install(struct core *c)
 	}
 	if (c->self->rec.state == MEMBER_LEAVING)
 		c->state = CORE_LEAVING;
-	a = act_add(c, ACT_IDENTITY);
-	a->cluster = c->cluster;
-	a->nid = c->nid;
-	a->epoch = c->epoch;
+	act_identity(c);
 	revoke_new_view(c);
 	home_reset(c);
 	lock_new_view(c);

@@ -149,6 +149,8 @@ void view_reset(struct core *c, const char *why)
 		a = act_add(c, ACT_STATE);
 		a->state = CORE_EVICTED;
 	}
+	kept_forget(c);
+	kept_anew(c); /* before the pages go: what is kept says where they are */
 	home_reset(c);
 	revoke_new_view(c);
 	page_each(c, lose_page, NULL);

@@ -16,6 +16,7 @@ struct core_action *act_answer(struct core *c, uint32_t client, uint32_t op, uin
 			       int err);
 void act_page(struct core *c, uint32_t type, page_key key, bool write, uint8_t src,
 	      uint32_t first_page, uint8_t how, int err);
+void act_identity(struct core *c);
 struct core_msg msg_new(const struct core *c, uint16_t type);
 /* To a member (or this node itself); without a link it is dropped: a view change follows then. */
 void msg_send(struct core *c, uint16_t nid, const struct core_msg *m, const void *recs);
@@ -178,6 +179,14 @@ void extent_remove(struct core *c, page_key key, uint64_t count);
 void extent_clear(struct core *c);
 uint64_t extent_gap(const struct core *c,
 		    page_key key); /* first allocated page at or after key, UINT64_MAX: none */
+
+/* kept.c: what the next life of a master's agent will want to know */
+void kept_extent(struct core *c, const struct rec_extent *e);
+void kept_gone(struct core *c, page_key key, uint64_t count);
+void kept_not_alone(struct core *c); /* said before anybody else can be given a page */
+void kept_anew(struct core *c);	     /* and before the identity of a new view is */
+void kept_apply(struct core *c, bool founding);
+void kept_forget(struct core *c);
 
 /* pool.c: the master gives memory out; asked.c: everybody asks for it */
 void pool_on_request(struct core *c, const struct core_msg *m);

@@ -102,6 +102,7 @@ static void give(struct core *c, const struct rec_extent *e, uint16_t asker)
 	const struct member *next = successor(c);
 
 	extent_put(c, e);
+	kept_extent(c, e);
 	member_find(c, e->home)->chunks_used += e->count;
 	u.nrecs = 1;
 	if (e->home != c->nid && e->home != asker)
@@ -311,6 +312,8 @@ static void freeing_end(struct core *c, struct freeing *f)
 	struct rec_region rec;
 
 	extent_remove(c, f->key, f->count);
+	if (!f->region)
+		kept_gone(c, f->key, f->count);
 	pool_count(c);
 	c->exhausted_logged = false;
 	/* Who wanted this memory meanwhile asks again. */

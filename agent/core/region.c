@@ -54,6 +54,7 @@ void region_forget(struct core *c, uint16_t region)
 			continue;
 		page_each(c, drop_page, &region);
 		extent_remove(c, PAGE_KEY(region, 0), 1ull << 48);
+		kept_anew(c);
 		a = act_add(c, ACT_REGION_DEL);
 		a->region = c->regions[i];
 		memmove(&c->regions[i], &c->regions[i + 1],
@@ -116,6 +117,7 @@ static void create(struct core *c, const struct core_msg *m)
 	r.base = free_base(c);
 	memcpy(r.name, m->name, sizeof(r.name));
 	region_learn(c, &r);
+	kept_anew(c);
 	u.nrecs = 1;
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (c->members[i] != c->self && c->members[i]->rec.nid != m->src)

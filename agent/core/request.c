@@ -221,8 +221,10 @@ static bool wanted_page(struct core *c, page_key key, bool write, bool prefetch)
 	const struct rec_region *reg = region_find(c, PAGE_KEY_REGION(key));
 	struct page *p;
 	struct request *r;
+	/* A restarted agent learns of its regions when it is in its cluster again. */
+	bool foreign = reg ? PAGE_KEY_PAGE(key) >= reg->size / 4096 : !c->resuming && !c->forgot;
 
-	if (!reg || PAGE_KEY_PAGE(key) >= reg->size / 4096 || c->leaving || c->state == CORE_OUT) {
+	if (foreign || c->leaving || c->state == CORE_OUT) {
 		if (!prefetch)
 			act_page(c, ACT_FAIL, key, false, 0, 0, 0, c->leaving ? ESHUTDOWN : EFAULT);
 		return false;

@@ -107,13 +107,16 @@ static void seek_found(struct core *c)
 				 : (c->uid ^ (c->now * 0x9e3779b97f4a7c15ull)) | 1;
 	c->nid = c->resuming ? c->cfg.resume_nid : 1;
 	c->master = c->nid;
-	c->epoch++;
+	c->epoch = (c->resuming ? c->cfg.resume_epoch : c->epoch) + 1;
 	c->next_nid = c->nid;
 	me.nid = c->nid;
 	me.addr.port = c->cfg.port;
 	member_add(c, &me);
-	if (c->resuming)
+	if (c->resuming) {
+		kept_apply(c, true);
 		page_each(c, seek_recover_extents, NULL);
+		pool_count(c);
+	}
 	act_log(c, 1, "founded cluster %016llx as node %u", (unsigned long long)c->cluster, c->nid);
 	c->resuming = false; /* alone: there is nobody to be taken in again by */
 	seek_became_member(c);
@@ -140,10 +143,8 @@ void seek_became_member(struct core *c)
 		if (c->members[i] != c->self && !c->members[i]->link)
 			c->members[i]->lost_at = c->now;
 	a->state = c->state;
-	a = act_add(c, ACT_IDENTITY);
-	a->cluster = c->cluster;
-	a->nid = c->nid;
-	a->epoch = c->epoch;
+	kept_forget(c);
+	act_identity(c);
 	c->beat_next = c->now + c->cfg.dead_ms * MS / 4;
 	timer_arm(c, c->beat_next, TIMER_BEAT, 0);
 	client_ready(c);
@@ -480,8 +481,10 @@ void seek_on_table(struct core *c, struct link *l, const struct core_msg *m,
 	if (active) {
 		bool stood_in_for = c->resuming && m->src != m->nid;
 
-		if (stood_in_for)
+		if (stood_in_for) {
+			kept_apply(c, false);
 			page_each(c, seek_recover_extents, NULL);
+		}
 		act_log(c, 1, "node %u of cluster %016llx, epoch %u", c->nid,
 			(unsigned long long)c->cluster, c->epoch);
 		for (size_t i = 0; i < c->nmembers; i++)

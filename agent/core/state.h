@@ -368,6 +368,9 @@ struct core {
 	uint64_t
 		forgot; /* restarted, and taken into no view since: until when others may do that; 0: no */
 	bool resuming; /* old pages wait for their old cluster */
+	struct core_kept
+		*kept; /* what the former agent kept, until it is known whether it counts */
+	size_t nkept;
 	uint32_t table_version;
 	uint16_t next_nid, next_region;
 	struct member **members; /* sorted by nid; this node among them */

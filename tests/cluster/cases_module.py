@@ -30,6 +30,34 @@ def agent_comes_back_and_programs_go_on(lab):
 
 
 @case(hosts=2, vm=True)
+def agent_that_was_alone_knows_its_blocks(lab):
+    """Nobody else can tell the next agent what memory is allocated, touched or not."""
+    node, other = lab.cluster(options=["--recovery-time", "20000"])
+    other.crash()
+    until(lambda: node.members() == 1, 10, "the node is alone")
+    program = node.program()
+    touched, untouched = program.ask("alloc", 40 * 4096)[0], program.ask("alloc", 30 * 4096)[0]
+    program.ask("fill", touched, 40, 1)
+    used = node.query("status")["memory"]["chunks_used"]
+    for life in range(2):
+        node.kill()
+        node.start()
+        joined([node], seconds=20)
+        program.ask("check", touched, 40, 1, seconds=20)
+        check(node.query("status")["memory"]["chunks_used"] == used, f"what is allocated, in life {life + 2}")
+        fresh = program.ask("alloc", 30 * 4096)[0]
+        check(fresh not in (touched, untouched), "no block is given out twice")
+        program.ask("fill", fresh, 30, 2)
+        program.ask("free", fresh)
+    program.ask("fill", untouched, 30, 3)
+    program.ask("check", touched, 40, 1)
+    program.ask("free", touched)
+    program.ask("free", untouched)
+    check(node.query("status")["memory"]["chunks_used"] == used - 70, "and blocks can be given back")
+    check("dsm_free" not in node.program_log(), "without a complaint")
+
+
+@case(hosts=2, vm=True)
 def agent_away_for_too_long_is_sigbus(lab):
     first, second = lab.cluster(options=["--recovery-time", "1000"])
     one, two = first.program(), second.program()

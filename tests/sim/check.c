@@ -203,7 +203,6 @@ void check_stop(unsigned int n)
 		if (sim.nodes[n].pages[k].stash)
 			truth[k].may_be_lost = truth[k].uncertain = truth[k].forgotten = true;
 		sim.nodes[n].pages[k].stash = false;
-		truth[k].allocated &= truth[k].allocated_by != n;
 	}
 	for (unsigned int p = 0; p < PROGS; p++)
 		check_holder_died(n, p);

@@ -153,21 +153,17 @@ static void fault_prog(uint64_t arg)
 		prog_kill((unsigned int)i, 1 + (unsigned int)rnd(PROGS - 1));
 }
 
-static void restart(uint64_t arg)
-{
-	if (sim.nodes[arg].waits)
-		node_restart((unsigned int)arg);
-}
-
 static void fault_agent(uint64_t arg)
 {
 	int i = any_node(true);
 
 	(void)arg;
-	if (sim.draining || i < 0 || !sim.cluster || alive() < 2)
+	if (sim.draining || i < 0 || !sim.cluster)
 		return;
-	node_stop((unsigned int)i);
-	net_call(restart, (uint64_t)i, rnd(DEAD_MS * 1000 / 8));
+	if (chance(50))
+		node_stop((unsigned int)i);
+	else
+		sim.nodes[i].doomed = 1 + (unsigned int)rnd(8);
 }
 
 static void start_node(uint64_t arg)
@@ -202,6 +198,8 @@ static void draw_plan(struct plan *p)
 		p->restarts = 1;
 		p->loss = 0;
 		p->spike = 0;
+		if (chance(25)) /* a master that nobody stands in for */
+			p->nodes = 1;
 		return;
 	}
 	p->deaths = chance(50) ? 1 + (unsigned int)rnd(2) : 0;

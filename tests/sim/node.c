@@ -2,6 +2,7 @@
 /* A simulated node: carries out what its core wants. */
 #include <errno.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "tests/sim/sim.h"
@@ -30,6 +31,7 @@ static void new_core(unsigned int i, uint64_t cluster, uint16_t nid)
 	cfg.nlock_words = LOCKS - 1; /* one lock has no word that programs share */
 	cfg.resume_cluster = cluster;
 	cfg.resume_nid = nid;
+	cfg.resume_epoch = nid ? n->kept_epoch : 0;
 	n->core = core_new(&cfg, sim.now);
 	n->up = true;
 	n->waits = false;
@@ -41,6 +43,7 @@ void node_start(unsigned int i)
 	struct node *n = &sim.nodes[i];
 	struct core_event ev = { .type = EV_TICK };
 
+	free(n->kept);
 	memset(n, 0, sizeof(*n));
 	n->next_client = 1;
 	new_core(i, 0, 0);
@@ -50,15 +53,17 @@ void node_start(unsigned int i)
 		prog_start(i, p);
 }
 
+static void restart(uint64_t i)
+{
+	if (sim.nodes[i].waits)
+		node_restart((unsigned int)i);
+}
+
 /* The module keeps the pages, and nobody can take them; its programs die here, for their locks do. */
 void node_stop(unsigned int i)
 {
 	struct node *n = &sim.nodes[i];
-	struct core_info info;
 
-	core_info_get(n->core, &info);
-	n->kept_cluster = info.cluster;
-	n->kept_nid = info.nid;
 	tracef("agent of node %u dies", i);
 	check_stop(i);
 	sim.restarts++;
@@ -67,7 +72,9 @@ void node_stop(unsigned int i)
 	topic_forget(i);
 	n->up = false;
 	n->waits = true;
+	n->doomed = 0;
 	net_kill(i);
+	net_call(restart, i, rnd(DEAD_MS * 1000 / 8));
 }
 
 void node_restart(unsigned int i)
@@ -85,9 +92,10 @@ void node_restart(unsigned int i)
 	for (uint64_t k = 0; k < PAGES; k++)
 		if (n->pages[k].prot != PAGE_INVALID)
 			core_resume_page(n->core, k, 1, n->pages[k].prot);
+	core_resume_kept(n->core, n->kept, n->nkept);
 	node_step(i, &ev, NULL);
 	for (unsigned int p = 0; p < PROGS; p++)
-		prog_start(i, p);
+		prog_again(i, p);
 }
 
 static void install(unsigned int i, const struct core_action *a, const uint64_t *values)
@@ -187,6 +195,38 @@ static void state(unsigned int i, uint32_t s)
 	}
 }
 
+static void keep(void *node, const struct core_kept *k)
+{
+	struct node *n = node;
+
+	if (n->nkept == n->kept_cap) {
+		n->kept_cap = n->kept_cap ? n->kept_cap * 2 : 64;
+		n->kept = realloc(n->kept, n->kept_cap * sizeof(*k));
+		if (!n->kept)
+			abort();
+	}
+	n->kept[n->nkept++] = *k;
+}
+
+static void remember(struct node *n, const struct core_action *a)
+{
+	switch (a->type) {
+	case ACT_IDENTITY:
+		n->kept_cluster = a->cluster;
+		n->kept_nid = a->nid;
+		n->kept_epoch = a->epoch;
+		break;
+	case ACT_KEEP:
+		if (n->nkept) /* nothing is kept by who is no master */
+			keep(n, a->recs);
+		break;
+	case ACT_KEEP_ALL:
+		n->nkept = 0;
+		core_each_kept(n->core, keep, n);
+		break;
+	}
+}
+
 static void carry_out(unsigned int i, const struct core_action *a, const struct core_event *ev,
 		      const uint64_t *values)
 {
@@ -242,6 +282,11 @@ static void carry_out(unsigned int i, const struct core_action *a, const struct 
 	case ACT_TOPIC_STATE:
 		topic_state(i, &a->topic_state);
 		break;
+	case ACT_IDENTITY:
+	case ACT_KEEP:
+	case ACT_KEEP_ALL:
+		remember(&sim.nodes[i], a);
+		break;
 	}
 }
 
@@ -263,8 +308,13 @@ void node_step(unsigned int i, struct core_event *ev, const uint64_t *values)
 		       ev->msg ? ev->msg->src : 0);
 	core_step(n->core, ev);
 	a = core_actions(n->core, &count);
-	for (size_t k = 0; k < count; k++)
+	for (size_t k = 0; k < count; k++) {
 		carry_out(i, &a[k], ev, values);
+		if (n->doomed && !--n->doomed && n->up) {
+			node_stop(i); /* in the middle of it */
+			return;
+		}
+	}
 	for (uint32_t k = 0; ev->type == EV_REVOKED && k < ev->count; k++)
 		if (gone[k])
 			check_sleepers(i, ev->key + k);
@@ -285,5 +335,7 @@ void node_kill(unsigned int i)
 void node_free(unsigned int i)
 {
 	core_free(sim.nodes[i].core);
+	free(sim.nodes[i].kept);
 	sim.nodes[i].core = NULL;
+	sim.nodes[i].kept = NULL;
 }

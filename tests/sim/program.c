@@ -468,6 +468,19 @@ void prog_start(unsigned int n, unsigned int p)
 	net_prog(n, p, rnd(2000));
 }
 
+/* Its locks went with its session. Its memory is still its own, but for what it was giving back. */
+void prog_again(unsigned int n, unsigned int p)
+{
+	struct prog *g = prog_of(n, p);
+	struct prog had = *g;
+
+	prog_start(n, p);
+	if (had.plan == PLAN_FREE && had.state == PROG_ASKED)
+		return;
+	g->alloc = had.alloc;
+	g->alloc_count = had.alloc_count;
+}
+
 void prog_kill(unsigned int n, unsigned int p)
 {
 	struct prog *g = prog_of(n, p);

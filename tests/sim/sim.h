@@ -78,8 +78,9 @@ struct sim_topic {
 struct node {
 	struct core *core;
 	bool up, left, joined_once;
-	unsigned int lives; /* of its agent, before this one */
-	bool waits;	    /* its agent died, and the module keeps its pages for the next */
+	unsigned int lives;  /* of its agent, before this one */
+	bool waits;	     /* its agent died, and the module keeps its pages for the next */
+	unsigned int doomed; /* its agent dies after so many actions more; 0: it does not */
 	uint64_t tick_at;
 	struct sim_page pages[PAGES];
 	_Atomic uint32_t lock_words[LOCKS];
@@ -89,6 +90,9 @@ struct node {
 	uint32_t state;	       /* enum core_state */
 	uint64_t kept_cluster; /* what the module keeps for the next agent */
 	uint16_t kept_nid;
+	uint32_t kept_epoch;
+	struct core_kept *kept; /* and what the shell does */
+	size_t nkept, kept_cap;
 	link_id next_accept;
 	struct sim_topic topics[TOPICS];
 	uint64_t last_topic;
@@ -168,6 +172,7 @@ void node_free(unsigned int i);
 
 /* program.c */
 void prog_start(unsigned int n, unsigned int p);
+void prog_again(unsigned int n, unsigned int p); /* at the next agent */
 void prog_run(unsigned int n, unsigned int p);
 void prog_page(unsigned int n, uint64_t key, int err); /* woken */
 void prog_reply(unsigned int n, const struct core_reply *r);

@@ -149,6 +149,35 @@ static void do_page(struct rig_node *n, const struct core_action *a)
 	}
 }
 
+static void keep(void *node, const struct core_kept *k)
+{
+	struct rig_node *n = node;
+
+	if (n->nkept == RIG_KEPT)
+		abort();
+	n->kept[n->nkept++] = *k;
+}
+
+static void remember(struct rig_node *n, const struct core_action *a)
+{
+	switch (a->type) {
+	case ACT_KEEP:
+		if (n->nkept)
+			keep(n, a->recs);
+		break;
+	case ACT_KEEP_ALL:
+		n->nkept = 0;
+		core_each_kept(n->core, keep, n);
+		break;
+	case ACT_REGION_ADD:
+		n->regions++;
+		break;
+	case ACT_REGION_DEL:
+		n->regions--;
+		break;
+	}
+}
+
 static void carry_out(unsigned int i, const struct core_action *a, const struct core_event *ev)
 {
 	struct rig_node *n = &rig.nodes[i];
@@ -213,6 +242,8 @@ static void carry_out(unsigned int i, const struct core_action *a, const struct 
 	case ACT_TOPIC_STATE:
 		n->topics[a->topic_state.id] = a->topic_state;
 		break;
+	default:
+		remember(n, a);
 	}
 }
 
@@ -286,6 +317,9 @@ static void start(unsigned int i)
 	for (uint64_t p = 0; p < RIG_PAGES; p++)
 		if (n->prot[p] != PAGE_INVALID)
 			core_resume_page(n->core, p, 1, n->prot[p]);
+	if (n->cfg.resume_nid)
+		core_resume_kept(n->core, n->kept, n->nkept);
+	n->regions = 0;
 	step(i, &(struct core_event){ .type = EV_TICK });
 }
 
@@ -388,6 +422,15 @@ struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, ui
 	return ask(i, &req);
 }
 
+struct core_reply rig_ask_name(unsigned int i, uint32_t client, uint32_t op, const char *name,
+			       uint64_t count)
+{
+	struct core_creq req = { .client = client, .op = op, .count = count };
+
+	snprintf(req.name, sizeof(req.name), "%s", name);
+	return ask(i, &req);
+}
+
 void rig_client_gone(unsigned int i, uint32_t client)
 {
 	step(i, &(struct core_event){ .type = EV_CLIENT_GONE, .client = client });
@@ -485,6 +528,7 @@ void rig_agent_kill(unsigned int i)
 	if (info.state == CORE_MEMBER) {
 		n->kept_cluster = info.cluster;
 		n->kept_nid = info.nid;
+		n->cfg.resume_epoch = info.epoch;
 	}
 	core_free(n->core);
 	n->core = NULL;

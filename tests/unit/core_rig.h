@@ -12,6 +12,7 @@
 #define RIG_NODES  3
 #define RIG_PAGES  64
 #define RIG_WORDS  8
+#define RIG_KEPT   64
 #define RIG_TOPICS 4100 /* numbers that topics may have */
 
 struct rig_node {
@@ -33,6 +34,9 @@ struct rig_node {
 	struct core_config cfg;
 	uint64_t kept_cluster; /* who it was when its agent was killed */
 	uint16_t kept_nid;
+	struct core_kept kept[RIG_KEPT];
+	size_t nkept;
+	uint16_t regions; /* that the pager was told of, and not to forget */
 };
 
 struct rig {
@@ -56,6 +60,8 @@ void rig_fault(unsigned int i, uint64_t page, bool write);
 /* A client of the node asks; returns its reply, or one with err -1 when none came. */
 struct core_reply rig_ask(unsigned int i, uint32_t client, uint32_t op, uint32_t id, uint64_t key,
 			  uint64_t count);
+struct core_reply rig_ask_name(unsigned int i, uint32_t client, uint32_t op, const char *name,
+			       uint64_t count);
 struct core_reply rig_ask_flags(unsigned int i, uint32_t client, uint32_t op, uint32_t id,
 				uint32_t flags);
 void rig_client_gone(unsigned int i, uint32_t client);

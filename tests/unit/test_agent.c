@@ -4,6 +4,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdint.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -214,6 +215,73 @@ static void a_master_that_comes_back_meets_all_it_knew(void **state)
 	assert_string_equal(get(0, 120), "and on it goes");
 }
 
+static bool is_a_member(void *ctx)
+{
+	struct core_info info;
+
+	core_info_get(((struct agent *)ctx)->core, &info);
+	return info.state == CORE_MEMBER && !info.rebuilding;
+}
+
+/* The key of @pages that a program of agent 0 allocates, or frees where @key is given. */
+static int memory(uint32_t op, uint64_t pages, uint64_t *key)
+{
+	int s = rig_session(0, HELLO_PROGRAM, NULL), err;
+	struct client_req req = { .type = CLIENT_OP,
+				  .arg = op,
+				  .key = *key,
+				  .count = pages,
+				  .timeout_us = CORE_NO_TIMEOUT };
+	struct client_rep rep;
+
+	err = rig_ask(s, &req, &rep);
+	if (op == OP_ALLOC)
+		*key = rep.val[0];
+	close(s);
+	return err;
+}
+
+/* Nobody else knows what it gave out; twice, for the second life writes anew what the first had kept. */
+static void a_master_that_was_alone_finds_its_blocks(void **state)
+{
+	uint64_t used = 0, untouched = 0, next = 0;
+
+	(void)state;
+	assert_int_equal(rig_start(0, NULL), 0);
+	assert_int_equal(memory(OP_ALLOC, 3, &used), 0);
+	assert_int_equal(memory(OP_ALLOC, 2, &untouched), 0);
+	for (int life = 0; life < 2; life++) {
+		rig_kill(0);
+		assert_int_equal(rig_start_again(0), 0);
+		assert_true(rig_until(is_a_member, &rig.agent[0]));
+		next = 0;
+		assert_int_equal(memory(OP_ALLOC, 2, &next), 0);
+		assert_true(next != untouched && next != used);
+		assert_int_equal(memory(OP_FREE, 0, &next), 0);
+	}
+	assert_int_equal(memory(OP_FREE, 0, &untouched), 0);
+	assert_int_equal(memory(OP_FREE, 0, &untouched), EINVAL);
+	assert_int_equal(memory(OP_FREE, 0, &used), 0);
+	rig_kill(0);
+	assert_int_equal(rig_start_again(0), 0);
+	assert_true(rig_until(is_a_member, &rig.agent[0]));
+	assert_int_equal(memory(OP_FREE, 0, &used), EINVAL);
+}
+
+static void who_leaves_keeps_nothing_for_another(void **state)
+{
+	char path[128];
+
+	(void)state;
+	assert_int_equal(rig_start(0, NULL), 0);
+	snprintf(path, sizeof(path), "%s/dsmd-%u.kept", rig.run_dir, rig.cfg[0].port);
+	assert_int_equal(access(path, F_OK), 0);
+	agent_leave(&rig.agent[0]); /* alone: at once */
+	assert_true(rig.agent[0].left);
+	rig_stop(0);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
 static void leaving_twice_is_leaving_at_once(void **state)
 {
 	(void)state;
@@ -290,6 +358,8 @@ int main(void)
 		TEST(an_agent_that_comes_back_takes_its_place),
 		TEST(so_does_the_masters),
 		TEST(a_master_that_comes_back_meets_all_it_knew),
+		TEST(a_master_that_was_alone_finds_its_blocks),
+		TEST(who_leaves_keeps_nothing_for_another),
 		TEST(leaving_twice_is_leaving_at_once),
 		TEST(two_agents_cannot_have_one_port),
 		TEST(a_dead_agents_socket_is_replaced),

@@ -208,6 +208,129 @@ static void blocks_of_a_restarted_master_can_be_given_back(void **state)
 	assert_int_equal(rig.nodes[0].prot[mine.val[0]], PAGE_INVALID);
 }
 
+static int one(void **state)
+{
+	(void)state;
+	rig_start(1, 16);
+	return 0;
+}
+
+/* What it gave out was known to nobody else: blocks that were touched, and blocks that were not. */
+static void a_master_that_was_alone_finds_its_blocks(void **state)
+{
+	struct core_reply touched, untouched, fresh;
+
+	(void)state;
+	touched = rig_ask(0, 1, OP_ALLOC, 0, 0, 3);
+	untouched = rig_ask(0, 1, OP_ALLOC, 0, 0, 4);
+	rig_fault(0, touched.val[0], true);
+	rig_agent_kill(0);
+	rig_agent_restart(0, 300000);
+	assert_int_equal(info(0).members, 1);
+	assert_int_equal(info(0).chunks_used, 7);
+	fresh = rig_ask(0, 2, OP_ALLOC, 0, 0, 4);
+	assert_int_equal(fresh.err, 0);
+	assert_true(fresh.val[0] >= untouched.val[0] + 4 || fresh.val[0] + 4 <= untouched.val[0]);
+	rig_fault(0, untouched.val[0], true); /* never touched, so not lost */
+	assert_int_equal(rig.nodes[0].prot[untouched.val[0]], PAGE_MODIFIED);
+	assert_int_equal(rig_ask(0, 2, OP_FREE, 0, touched.val[0], 0).err, 0);
+	assert_int_equal(rig_ask(0, 2, OP_FREE, 0, touched.val[0], 0).err, EINVAL);
+	assert_int_equal(rig.nodes[0].prot[touched.val[0]], PAGE_INVALID);
+	rig_agent_kill(0);
+	rig_agent_restart(0, 300000);
+	assert_int_equal(rig_ask(0, 2, OP_FREE, 0, touched.val[0], 0).err, EINVAL);
+	assert_int_equal(rig_ask(0, 2, OP_FREE, 0, untouched.val[0], 0).err, 0);
+}
+
+/* A fault that waits for the next agent is not one outside of all regions. */
+static void a_master_that_was_alone_finds_its_regions(void **state)
+{
+	struct core_reply first = rig_ask_name(0, 1, OP_REGION_CREATE, "first", 1 << 20), r;
+
+	(void)state;
+	assert_int_equal(first.err, 0);
+	rig_agent_kill(0);
+	rig_agent_restart(0, 1000);
+	rig_fault(0, PAGE_KEY(first.val[0], 3), true);
+	rig_pass(300000);
+	assert_int_equal(rig.nodes[0].regions, 2);
+	assert_int_equal(rig.nodes[0].core->extents.n, 1);
+	r = rig_ask_name(0, 1, OP_REGION_OPEN, "first", 0);
+	assert_int_equal(r.err, 0);
+	assert_memory_equal(r.val, first.val, 3 * sizeof(r.val[0]));
+	assert_int_equal(rig_ask_name(0, 1, OP_REGION_CREATE, "second", 1 << 20).val[0],
+			 first.val[0] + 1);
+	assert_int_equal(rig_ask_name(0, 1, OP_REGION_DELETE, "first", 0).err, 0);
+	rig_agent_kill(0);
+	rig_agent_restart(0, 300000);
+	assert_int_equal(rig_ask_name(0, 1, OP_REGION_OPEN, "first", 0).err, ENOENT);
+	assert_int_equal(rig_ask_name(0, 1, OP_REGION_OPEN, "second", 0).err, 0);
+}
+
+/* The other died with its pages while the master's agent was away, and nobody noticed. */
+static void what_others_had_is_lost_and_not_zero(void **state)
+{
+	struct core_reply r;
+
+	(void)state;
+	r = rig_ask(0, 1, OP_ALLOC, 0, 0, 2);
+	rig_fault(0, r.val[0] + 1, true);
+	rig_fault(1, r.val[0], true);
+	rig_agent_kill(0);
+	rig_kill(1);
+	rig_agent_restart(0, 300000);
+	assert_int_equal(info(0).members, 1);
+	rig_fault(0, r.val[0], false);
+	assert_int_equal(rig.nodes[0].failed[r.val[0]], EIO);
+	assert_int_equal(rig.nodes[0].prot[r.val[0] + 1], PAGE_MODIFIED);
+	assert_int_equal(rig_ask(0, 2, OP_FREE, 0, r.val[0], 0).err, 0);
+}
+
+/* The other's death is known and settled before: what it took stays lost, the rest is as it was. */
+static void what_was_lost_stays_lost(void **state)
+{
+	struct core_reply r;
+
+	(void)state;
+	r = rig_ask(0, 1, OP_ALLOC, 0, 0, 3);
+	rig_fault(1, r.val[0], true);
+	rig_kill(1);
+	rig_pass(500000);
+	assert_int_equal(info(0).members, 1);
+	rig_agent_kill(0);
+	rig_agent_restart(0, 300000);
+	rig_fault(0, r.val[0], false);
+	assert_int_equal(rig.nodes[0].failed[r.val[0]], EIO);
+	rig_fault(0, r.val[0] + 1, false);
+	assert_int_equal(rig.nodes[0].prot[r.val[0] + 1], PAGE_SHARED);
+	assert_int_equal(rig_ask(0, 2, OP_FREE, 0, r.val[0], 0).err, 0);
+	r = rig_ask(0, 1, OP_ALLOC, 0, 0, 3);
+	rig_agent_kill(0);
+	rig_agent_restart(0, 300000);
+	rig_fault(0, r.val[0], false);
+	assert_int_equal(rig.nodes[0].prot[r.val[0]], PAGE_SHARED);
+}
+
+/* Killed before its word of a block that it has given out has left it. */
+static void a_block_that_only_the_master_knows_is_told(void **state)
+{
+	struct core_reply r, other;
+
+	(void)state;
+	rig_hold(0, 1, MSG_EXTENT_UPDATE);
+	r = rig_ask(0, 1, OP_ALLOC, 0, 0, 2);
+	assert_int_equal(r.err, 0);
+	rig_agent_kill(0);
+	rig_agent_restart(0, 60000);
+	rig_release();
+	rig_pass(60000);
+	all_are_members_of_one_view();
+	other = rig_ask(1, 1, OP_ALLOC, 0, 0, 2);
+	assert_int_equal(other.err, 0);
+	assert_true(other.val[0] >= r.val[0] + 2);
+	assert_int_equal(rig_ask(0, 1, OP_FREE, 0, r.val[0], 0).err, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -225,6 +348,14 @@ int main(void)
 						stop),
 		cmocka_unit_test_setup_teardown(blocks_of_a_restarted_master_can_be_given_back,
 						three, stop),
+		cmocka_unit_test_setup_teardown(a_master_that_was_alone_finds_its_blocks, one,
+						stop),
+		cmocka_unit_test_setup_teardown(a_master_that_was_alone_finds_its_regions, one,
+						stop),
+		cmocka_unit_test_setup_teardown(what_others_had_is_lost_and_not_zero, two, stop),
+		cmocka_unit_test_setup_teardown(what_was_lost_stays_lost, two, stop),
+		cmocka_unit_test_setup_teardown(a_block_that_only_the_master_knows_is_told, three,
+						stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
