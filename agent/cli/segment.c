@@ -10,14 +10,6 @@
 #include "agent/cli/open.h"
 #include "agent/cli/table.h"
 
-static const char *kind_name(uint32_t kind)
-{
-	static const char *const names[] = { "any",  "user",	 "heap",   "map",
-					     "ring", "listener", "channel" };
-
-	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";
-}
-
 static json_t *info_json(const char *uri, const struct dsm_segment_info *info)
 {
 	return json_pack(
@@ -111,7 +103,7 @@ static json_t *roots_json(dsm_segment_t *segment)
 		for (int i = 0; i < n; i++)
 			json_array_append_new(
 				array, json_pack("{s:s,s:s,s:o}", "name", roots[i].name, "kind",
-						 kind_name(roots[i].kind), "offset",
+						 dsm_root_kind_name(roots[i].kind), "offset",
 						 json_sprintf("0x%" PRIx64, roots[i].offset)));
 		from = roots[n - 1].index + 1;
 	}

@@ -172,16 +172,13 @@ static PyObject *py_info(PyObject *self, PyObject *unused)
 
 static PyObject *root_value(const struct dsm_root *r)
 {
-	static const char *const kinds[] = { "any",  "user",	 "heap",   "map",
-					     "ring", "listener", "channel" };
-	const char *kind = r->kind < sizeof(kinds) / sizeof(kinds[0]) ? kinds[r->kind] : "unknown";
-
 	return record_make(
 		root_type,
-		(PyObject *[]){
-			PyUnicode_DecodeUTF8(r->name, (Py_ssize_t)strnlen(r->name, sizeof(r->name)),
-					     "replace"),
-			PyUnicode_FromString(kind), PyLong_FromUnsignedLongLong(r->offset) },
+		(PyObject *[]){ PyUnicode_DecodeUTF8(r->name,
+						     (Py_ssize_t)strnlen(r->name, sizeof(r->name)),
+						     "replace"),
+				PyUnicode_FromString(dsm_root_kind_name(r->kind)),
+				PyLong_FromUnsignedLongLong(r->offset) },
 		3);
 }
 

@@ -5,6 +5,14 @@
 
 #include "lib/segment/private.h"
 
+const char *dsm_root_kind_name(uint32_t kind)
+{
+	static const char *const names[] = { "any",  "user",	 "heap",   "map",
+					     "ring", "listener", "channel" };
+
+	return kind < sizeof(names) / sizeof(names[0]) ? names[kind] : "unknown";
+}
+
 #define MAKER_PATIENCE_US 20000u
 
 static struct grains_journal *journal(struct seg_slot *s)
@@ -196,8 +204,8 @@ int seg_root_find(dsm_segment_t *seg, const char *name, enum dsm_root_kind kind,
 	if (state != ROOT_READY)
 		return seg_error(-ENOENT, "%s: there is no '%s'", seg->priv->uri, name);
 	if (kind != DSM_ROOT_ANY && r->kind != kind)
-		return seg_error(-EMEDIUMTYPE, "%s: '%s' is something else (kind %u, not %u)",
-				 seg->priv->uri, name, r->kind, kind);
+		return seg_error(-EMEDIUMTYPE, "%s: '%s' is no %s but a %s", seg->priv->uri, name,
+				 dsm_root_kind_name(kind), dsm_root_kind_name(r->kind));
 	if (ret_root)
 		*ret_root = (uint32_t)i;
 	*ret_off = atomic_load(&r->off);

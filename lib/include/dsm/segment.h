@@ -94,6 +94,8 @@ enum dsm_root_kind {
 	DSM_ROOT_LISTENER,
 	DSM_ROOT_CHANNEL,
 };
+/** "heap" and so on; "unknown" for no enum dsm_root_kind. */
+const char *dsm_root_kind_name(uint32_t kind);
 
 /** A named root: where something in the segment begins. */
 struct dsm_root {
