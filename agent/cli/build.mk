@@ -4,7 +4,7 @@ UNIT += test_query test_cli
 
 dsm_SRCS := $(addprefix agent/cli/,main.c args.c session.c table.c node.c region.c page.c page_list.c sync.c \
 	stats.c screen.c top.c events.c run.c run_options.c run_child.c run_node.c run_network.c run_output.c run_guard.c \
-	open.c segment.c heap.c heap_map.c map_serve.c map.c map_bytes.c map_set.c map_watch.c map_file.c \
+	open.c segment.c heap.c heap_map.c map_serve.c map_served.c map.c map_bytes.c map_set.c map_watch.c map_file.c \
 	channel.c channel_stat.c channel_value.c channel_bench.c)
 dsm_LIBS := jansson
 dsm_DEPS := $(B)/libdsm.a

@@ -9,10 +9,17 @@
 #include "agent/cli/map.h"
 #include "agent/cli/table.h"
 
+int map_open_in(dsm_segment_t *segment, const char *name, bool make, dsm_map_t **ret)
+{
+	struct dsm_map_options options = { .flags = DSM_MAP_EXISTING };
+
+	return make ? dsm_map_create(segment, name, &options, ret)
+		    : dsm_map_open(segment, name, ret);
+}
+
 int map_open(const struct cli *cli, const char *command, const char *uri, bool make,
 	     struct mapped *ret)
 {
-	struct dsm_map_options options = { .flags = DSM_MAP_EXISTING };
 	char segment[256];
 	const char *name = open_split(uri, segment, MAP_NAME_DEFAULT);
 	int err, code;
@@ -22,8 +29,7 @@ int map_open(const struct cli *cli, const char *command, const char *uri, bool m
 		    : open_segment(cli, segment, &ret->o);
 	if (code)
 		return code;
-	err = make ? dsm_map_create(ret->o.segment, name, &options, &ret->map)
-		   : dsm_map_open(ret->o.segment, name, &ret->map);
+	err = map_open_in(ret->o.segment, name, make, &ret->map);
 	return err ? map_done(command, err, ret) : CLI_OK;
 }
 
@@ -31,6 +37,7 @@ int map_done(const char *command, int err, struct mapped *m)
 {
 	int code = err < 0 ? open_explain(command, err) : CLI_OK;
 
+	dsm_map_client_close(m->client);
 	dsm_map_close(m->map);
 	open_close(&m->o);
 	return code;
@@ -43,6 +50,28 @@ static int absent(const char *command, const char *key, struct mapped *m)
 	return cli_error(CLI_NOT_FOUND, "%s: no key '%s'", command, key);
 }
 
+static void value_print(const struct cli *cli, const struct dsm_map_entry *e)
+{
+	if (cli->json)
+		doc_print(entry_json(e));
+	else
+		(void)(fwrite(e->value, 1, e->value_size, stdout), putchar('\n'));
+}
+
+static int get_served(const struct cli *cli, const char *command, const char *key, struct mapped *m)
+{
+	struct dsm_map_entry e;
+	int err, code = map_ask_value(command, m, key, &e, &err);
+
+	if (code)
+		return code;
+	if (err)
+		return absent(command, key, m);
+	value_print(cli, &e);
+	free((void *)e.value);
+	return map_done(command, 0, m);
+}
+
 int cmd_map_get(struct cli *cli, int argc, char **argv)
 {
 	struct dsm_map_entry e;
@@ -53,18 +82,19 @@ int cmd_map_get(struct cli *cli, int argc, char **argv)
 	args_parse(
 		cli, argc, argv, "URI KEY",
 		"Print the value of a key of the map URI (shm:NAME/MAP or dsm:REGION/MAP; the map "
-		"is called \"map\" where only a segment is given). Exit status 4: absent.",
+		"is called \"map\" where only a segment is given). One that `dsm map serve` has is "
+		"asked for it. Exit status 4: absent.",
 		words, 2, 2);
-	code = map_open(cli, argv[0], words[0], false, &m);
+	code = map_reach(cli, argv[0], words[0], false, &m);
 	if (code)
 		return code;
+	if (m.client)
+		return get_served(cli, argv[0], words[1], &m);
 	err = dsm_map_read_begin(m.map);
 	if (!err) {
 		err = dsm_map_find(m.map, words[1], strlen(words[1]), &e);
-		if (!err && cli->json)
-			doc_print(entry_json(&e));
-		else if (!err)
-			(void)(fwrite(e.value, 1, e.value_size, stdout), putchar('\n'));
+		if (!err)
+			value_print(cli, &e);
 		dsm_map_read_end(m.map);
 	}
 	return err == -ENOENT ? absent(argv[0], words[1], &m) : map_done(argv[0], err, &m);
@@ -72,16 +102,22 @@ int cmd_map_get(struct cli *cli, int argc, char **argv)
 
 int cmd_map_del(struct cli *cli, int argc, char **argv)
 {
+	struct dsm_map_request q = { .op = DSM_MAP_OP_DELETE };
 	const char *words[2];
 	struct mapped m;
 	int err, code;
 
 	args_parse(cli, argc, argv, "URI KEY", "Delete a key. Exit status 4: it was absent.", words,
 		   2, 2);
-	code = map_open(cli, argv[0], words[0], false, &m);
+	code = map_reach(cli, argv[0], words[0], false, &m);
+	q.key = words[1];
+	q.key_size = strlen(words[1]);
+	if (!code && m.client)
+		code = map_ask(argv[0], &m, &q, &err);
+	else if (!code)
+		err = dsm_map_delete(m.map, q.key, q.key_size);
 	if (code)
 		return code;
-	err = dsm_map_delete(m.map, words[1], strlen(words[1]));
 	if (err == -ENOENT)
 		return absent(argv[0], words[1], &m);
 	if (!err && cli->json)

@@ -186,7 +186,8 @@ int cmd_map_serve(struct cli *cli, int argc, char **argv)
 		.children = children,
 		.doc = "Keep a map in this process and answer for it, until it is ended by SIGINT "
 		       "or "
-		       "SIGTERM. Clients (dsm_map_client_open() in <dsm/map_server.h>) come to the "
+		       "SIGTERM. Clients (`dsm map get`, set, del, cas, and programs by "
+		       "dsm_map_client_open() in <dsm/map_server.h>) come to the "
 		       "listener \"map\" in the segment NAME (shm:NAME where no kind is given), "
 		       "which "
 		       "is made when there is none, and is gone with the server then. They share "

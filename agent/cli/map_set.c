@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* dsm map set, cas. */
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "agent/cli/args.h"
@@ -69,6 +70,19 @@ static int set_done(struct set *s, const char *command, int err, uint64_t versio
 			 err == -EEXIST ? "is there" : "is another", (unsigned long long)version);
 }
 
+static struct dsm_map_request request_of(const struct set *s, uint32_t op, const char *value)
+{
+	return (struct dsm_map_request){
+		.op = op,
+		.key = s->words[1],
+		.key_size = strlen(s->words[1]),
+		.value = value,
+		.value_size = strlen(value),
+		.ttl_ms = s->ttl_ms,
+		.version = s->version,
+	};
+}
+
 int cmd_map_set(struct cli *cli, int argc, char **argv)
 {
 	static const struct argp_child children[] = { { &args_agent, 0, NULL, 0 }, { 0 } };
@@ -86,18 +100,48 @@ int cmd_map_set(struct cli *cli, int argc, char **argv)
 		       "none.",
 	};
 	struct set s = { .cli = cli, .min = 3, .max = 3 };
+	struct dsm_map_request q;
 	uint64_t version = 0;
 	struct mapped m;
 	int err, code;
 
 	args_parse_own(argc, argv, &argp, &s);
-	code = map_open(cli, argv[0], s.words[0], true, &m);
+	code = map_reach(cli, argv[0], s.words[0], true, &m);
 	if (code)
 		return code;
+	if (m.client) {
+		q = request_of(&s, s.add ? DSM_MAP_OP_ADD : DSM_MAP_OP_SET, s.words[2]);
+		code = map_ask(argv[0], &m, &q, &err);
+		return code ? code : set_done(&s, argv[0], err, q.version, &m);
+	}
 	err = (s.add ? dsm_map_add : dsm_map_set_ttl)(m.map, s.words[1], strlen(s.words[1]),
 						      s.words[2], strlen(s.words[2]), s.ttl_ms,
 						      &version);
 	return set_done(&s, argv[0], err, version, &m);
+}
+
+/* By value: the version that had it is what the server compares. */
+static int cas_served(struct set *s, const char *command, struct mapped *m)
+{
+	struct dsm_map_request q;
+	struct dsm_map_entry e;
+	int err = 0, code = 0;
+
+	if (!s->by_version) {
+		code = map_ask_value(command, m, s->words[1], &e, &err);
+		if (code || err)
+			return code ? code : set_done(s, command, err, 0, m);
+		if (e.value_size != strlen(s->words[2]) ||
+		    memcmp(e.value, s->words[2], e.value_size) != 0)
+			err = -ESTALE;
+		free((void *)e.value);
+		if (err)
+			return set_done(s, command, err, e.version, m);
+		s->version = e.version;
+	}
+	q = request_of(s, DSM_MAP_OP_CAS, s->words[s->n - 1]);
+	code = map_ask(command, m, &q, &err);
+	return code ? code : set_done(s, command, err, q.version, m);
 }
 
 int cmd_map_cas(struct cli *cli, int argc, char **argv)
@@ -124,9 +168,11 @@ int cmd_map_cas(struct cli *cli, int argc, char **argv)
 	int err, code;
 
 	args_parse_own(argc, argv, &argp, &s);
-	code = map_open(cli, argv[0], s.words[0], false, &m);
+	code = map_reach(cli, argv[0], s.words[0], false, &m);
 	if (code)
 		return code;
+	if (m.client)
+		return cas_served(&s, argv[0], &m);
 	new = s.words[s.n - 1];
 	if (s.by_version)
 		err = dsm_map_cas(m.map, s.words[1], strlen(s.words[1]), s.version, new,

@@ -145,6 +145,8 @@ words_are_checked
 documents_are_complete
 heaps_are_shown
 maps_work "shm:cli-test-$$"
+map_is_served "shm:cli-served-$$"
+segment_goes "shm:cli-served-$$"
 channels_work
 nobody_answers
 strange_agents_are_survived

@@ -19,6 +19,8 @@ structures_are_the_clusters() {
 	check "the heap is the other node's too" table "best fit" -p "$one" heap stat dsm:cli-heap
 	segment_goes dsm:cli-heap
 	maps_work dsm:cli-maps
+	map_is_served dsm:cli-served
+	segment_goes dsm:cli-served
 	check "a channel is made" says "" channel put dsm:cli-channel/c one
 	check "its values come to the other node" channel_crosses dsm:cli-channel/c
 	check "and the channel is listed there" table "c        4096" -p "$one" channel list dsm:cli-channel

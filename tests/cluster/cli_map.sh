@@ -61,3 +61,49 @@ maps_work() {
 	check "map del of what is absent" gives 4 "no key 'a'" map del "$uri" a
 	check "the segment goes" says "" segment unlink "${uri%/m}"
 }
+
+# A killed server leaves its name: who asks is told, and the next one takes it over.
+server_is_followed() {
+	kill -KILL "$2"
+	{ wait "$2"; } 2>/dev/null
+	until_true 15 gives 1 "nobody serves" map get "$1" a && serves "$1"
+}
+
+# serves URI: a server in the background, which is ready; its process is $server.
+serves() {
+	"$dsm" map serve "$1" --buckets 1000 >"$dir/served" &
+	server=$!
+	pids+=("$server")
+	until_true 15 grep -qx "serving $1" "$dir/served"
+}
+
+# It ends in peace and says what it did.
+server_ends() {
+	kill -TERM "$2" && wait "$2" && grep -q '^'"$1"': [0-9]* clients, .* requests in' "$dir/served"
+}
+
+# map_is_served SEGMENT: as maps_work, but by a server.
+map_is_served() {
+	local uri=$1 server
+
+	check "a map is served" serves "$uri"
+	check "its segment has a listener" json "[r['kind'] for r in d['named']] == ['listener']" segment show "$uri"
+	check "a key that the server has not is not found" gives 4 "no key 'a'" map get "$uri" a
+	check "the server sets" says "" map set "$uri" a one
+	check "and gets" says one map get "$uri" a
+	check "and gets as JSON" json "d['value'] == 'one' and d['version'] == 1" map get "$uri" a
+	check "and adds only what is absent" gives 1 "'a' is there, in version 1" map set "$uri" a x --add
+	check "and compares values" says "" map cas "$uri" a one two
+	check "and other values" gives 1 "is another, in version 2" map cas "$uri" a one three
+	check "and versions" says "" map cas "$uri" a three --version 2
+	check "and other versions" gives 1 "in version 3" map cas "$uri" a x --version 2
+	check "and deletes" says "" map del "$uri" a
+	check "what is absent, too" gives 4 "no key 'a'" map del "$uri" a
+	check "a message too long for its rings is refused" gives 1 "a request has" \
+		map set "$uri" a "$(printf 'x%.0s' {1..9000})"
+	check "what it does not answer is said" gives 1 "'map' is no map but a listener" map list "$uri"
+	check "another server is refused" gives 1 "is served already" map serve "$uri"
+	check "a killed server is followed by another" server_is_followed "$uri" "$server"
+	check "which begins with nothing" gives 4 "no key" map get "$uri" a
+	check "the server ends" server_ends "$uri" "$server"
+}
