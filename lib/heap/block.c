@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* What programs do with blocks, whatever the strategy. */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "lib/heap/class_fast.h"
@@ -8,15 +9,17 @@
 static int alloc_failed(dsm_heap_t *heap, uint64_t size, int err)
 {
 	const char *uri = dsm_segment_uri(heap->seg);
+	char why[160];
 
 	if (err == -ENOMEM && size > heap->ops->size_max(heap))
 		return seg_error(err, "%s: no block has %llu bytes, the largest has %llu", uri,
 				 (unsigned long long)size,
 				 (unsigned long long)heap->ops->size_max(heap));
-	if (err == -ENOMEM)
-		return seg_error(err, "%s: the heap is full: no %llu bytes", uri,
-				 (unsigned long long)size);
-	return err;
+	if (err != -ENOMEM)
+		return err;
+	(void)snprintf(why, sizeof(why), "%s", dsm_last_error());
+	return seg_error(err, "%s: the heap is full: no %llu bytes; %s", uri,
+			 (unsigned long long)size, why);
 }
 
 /* Allocate with all that the heap's flags want. @dest: 0 or where the offset is to be. */
@@ -24,6 +27,7 @@ static int alloc(dsm_heap_t *heap, uint64_t size, uint64_t align, uint64_t dest,
 		 bool *ret_zeroed)
 {
 	struct heap_ask ask = { .size = size, .align = align, .dest = dest, .heap = heap };
+	bool fits;
 	int err;
 
 	if (!heap || !size)
@@ -32,7 +36,10 @@ static int alloc(dsm_heap_t *heap, uint64_t size, uint64_t align, uint64_t dest,
 		ask.size += HEAP_GUARD;
 	if (heap->flags & (DSM_HEAP_GUARDS | DSM_HEAP_POISON))
 		ask.fill = heap_fill_new;
-	err = size > heap->ops->size_max(heap) ? -ENOMEM : heap->ops->alloc(heap, &ask, ret);
+	fits = size <= heap->ops->size_max(heap);
+	do
+		err = fits ? heap->ops->alloc(heap, &ask, ret) : -ENOMEM;
+	while (unlikely(err == -ENOMEM) && fits && seg_reclaim(heap->seg));
 	if (unlikely(err))
 		err = alloc_failed(heap, size, err);
 	else if (ret_zeroed)

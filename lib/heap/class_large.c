@@ -92,7 +92,7 @@ int class_large_alloc(struct class_lane *l, struct heap_ask *ask, uint64_t *ret)
 	int err;
 
 	if (ask->size > h->grains * SEG_GRAIN - room)
-		return -ENOMEM;
+		return seg_error(-ENOMEM, "the segment has no room for it, however it grows");
 	n = (ask->size + room + SEG_GRAIN - 1) / SEG_GRAIN;
 	err = seg_lock(heap->seg, &h->part->lock, SEG_LAYER_HEAP);
 	if (err)

@@ -193,6 +193,21 @@ static int stripe_move(struct dsm_map *m, struct seg_slot *self, uint32_t i)
 	return done < 0 ? done : 0;
 }
 
+/* Whoever grows it now does so for us, too. */
+static int start_now(struct dsm_map *m, struct seg_slot *self, uint64_t table)
+{
+	int err;
+
+	do {
+		err = seg_lock(m->seg, &m->growth->lock, SEG_LAYER_TOP);
+		if (err)
+			return err;
+		err = start_locked(m, map_journal(self), table);
+		seg_unlock(m->seg, &m->growth->lock);
+	} while (err == -ENOSPC && seg_reclaim(m->seg));
+	return err;
+}
+
 int map_grow_now(struct dsm_map *m, uint64_t table)
 {
 	struct seg_slot *self = seg_self(m->seg);
@@ -203,15 +218,8 @@ int map_grow_now(struct dsm_map *m, uint64_t table)
 		return -EUSERS;
 	if (!table_good(m, now))
 		return map_damaged("its table");
-	if (now == table && !table_next(m, now)) {
-		/* Whoever grows it now does so for us, too. */
-		err = seg_lock(m->seg, &m->growth->lock, SEG_LAYER_TOP);
-		if (err)
-			return err;
-		err = start_locked(m, map_journal(self), table);
-		seg_unlock(m->seg, &m->growth->lock);
-		return err;
-	}
+	if (now == table && !table_next(m, now))
+		return start_now(m, self, table);
 	for (uint32_t i = 0; i < MAP_STRIPES; i++) {
 		err = stripe_move(m, self, i);
 		if (err)

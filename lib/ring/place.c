@@ -178,7 +178,9 @@ int place_claim(const struct place_map *m, seg_id me, uint32_t *ret)
 			for (uint32_t i = 0; i < count; i++)
 				if (claim_at(m, me, *ret = i, true))
 					return 0;
-		err = grow(m, count);
+		do
+			err = grow(m, count);
+		while (err == -ENOSPC && seg_reclaim(m->seg));
 		if (err)
 			return err;
 	}

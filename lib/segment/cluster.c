@@ -114,7 +114,7 @@ const struct seg_backend seg_cluster = {
 	.forked = forked,
 	.unmap = unmap,
 	.spins = 50,
-	.probes = 1,
+	.probes = 2,
 	.grow_least = 4 * SEG_GRAIN,
 };
 

@@ -143,15 +143,13 @@ static void give(dsm_segment_t *seg, struct seg_slot *self, uint64_t first, uint
 			      word_of(GRAIN_PRIVATE | seg_slot_id(self), n), memory_order_release);
 }
 
-int seg_grains_alloc(dsm_segment_t *seg, uint64_t n, uint64_t *ret_off, bool *ret_zeroed)
+static int alloc(dsm_segment_t *seg, struct seg_slot *self, uint64_t n, uint64_t *ret_off,
+		 bool *ret_zeroed)
 {
 	struct seg_common *common = seg_common(seg);
-	struct seg_slot *self = seg_self(seg);
 	uint64_t first, tail = 0;
 	int err;
 
-	if (!n || !self)
-		return self ? -EINVAL : -EUSERS;
 	err = seg_lock(seg, &common->grains_lock, SEG_LAYER_GRAINS);
 	if (err)
 		return err;
@@ -170,6 +168,19 @@ int seg_grains_alloc(dsm_segment_t *seg, uint64_t n, uint64_t *ret_off, bool *re
 		*ret_off = grain_off(seg, first);
 	}
 	seg_unlock(seg, &common->grains_lock);
+	return err;
+}
+
+int seg_grains_alloc(dsm_segment_t *seg, uint64_t n, uint64_t *ret_off, bool *ret_zeroed)
+{
+	struct seg_slot *self = seg_self(seg);
+	int err;
+
+	if (!n || !self)
+		return self ? -EINVAL : -EUSERS;
+	do
+		err = alloc(seg, self, n, ret_off, ret_zeroed);
+	while (err == -ENOSPC && seg_reclaim(seg));
 	return err;
 }
 

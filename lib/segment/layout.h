@@ -42,7 +42,8 @@ static_assert(sizeof(struct seg_header) == SEG_PAGE, "layout of segments");
 struct seg_common {
 	struct seg_lock roots_lock;
 	_Atomic uint32_t recovered;
-	uint32_t reserved0[13];
+	_Atomic uint32_t probe; /* next slot to look at for a dead one: see slot.c */
+	uint32_t reserved0[12];
 	struct seg_lock grains_lock;
 	_Atomic uint64_t lowest;  /* no grain below this index is free */
 	_Atomic uint64_t touched; /* no grain from this index on was ever given out */

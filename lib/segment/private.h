@@ -36,7 +36,7 @@ struct seg_backend {
 	void (*forked)(dsm_segment_t *seg);
 	void (*unmap)(dsm_segment_t *seg);
 	uint32_t spins;	     /* looks at a taken lock before sleeping */
-	uint32_t probes;     /* slots looked at for dead ones when a participant comes */
+	uint32_t probes;     /* slots in use looked at for dead ones by who comes: > 1 */
 	uint64_t grow_least; /* bytes */
 };
 
@@ -58,9 +58,8 @@ struct seg_private {
 	_Atomic uint64_t claimed[SEG_SLOTS / 64], recovering[SEG_SLOTS / 64];
 	_Atomic uint32_t pending[SEG_PENDING];
 	_Atomic uint32_t npending;
-	_Atomic uint32_t probe; /* next slot to look at for a dead one */
-	int fd;			/* shm */
-	dsm_t *ctx;		/* dsm */
+	int fd;	    /* shm */
+	dsm_t *ctx; /* dsm */
 	bool own_ctx;
 	dsm_region_t *region;
 	uint64_t region_off; /* where in the region the segment begins */

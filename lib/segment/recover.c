@@ -175,9 +175,20 @@ int dsm_segment_recover(dsm_segment_t *seg)
 		struct seg_slot *s = &seg->slots[i];
 		seg_id id = atomic_load(&s->id);
 
-		if (atomic_load(&s->state) != SLOT_FREE && !seg_alive(seg, id) && !gone(seg, id) &&
-		    seg_recover(seg, id))
+		/* An id that is another slot's is damage, of which there is no end. */
+		if (atomic_load(&s->state) != SLOT_FREE && SEG_ID_SLOT(id) == i &&
+		    !seg_alive(seg, id) && !gone(seg, id) && seg_recover(seg, id))
 			n++;
 	}
 	return n;
+}
+
+bool seg_reclaim(dsm_segment_t *seg)
+{
+	const struct seg_slot *self = seg_self(seg);
+
+#ifdef DSM_MUTANT_SEG_DEAD_KEEP_MEMORY
+	return false;
+#endif
+	return self && !seg_recovering && seg_holds_nothing(self) && dsm_segment_recover(seg) > 0;
 }

@@ -186,6 +186,12 @@ bool seg_departures_seen(int fd);
  * whomever; false: it lives.
  */
 bool seg_recover(dsm_segment_t *seg, seg_id id);
+/*
+ * There is no room: clean up after all who are dead, as they may have what is missing. True: there was one,
+ * so try again. False: there is none, or the thread holds a lock; then it is tried again
+ * without. seg_grains_alloc() does so itself.
+ */
+bool seg_reclaim(dsm_segment_t *seg);
 
 /* ------------------------------------------------------------ locks */
 

@@ -88,18 +88,30 @@ static void fill(dsm_segment_t *seg, struct seg_slot *s)
 	atomic_store(&s->state, SLOT_USED);
 }
 
-/* Look at a few slots for dead ones, so that they do not pile up. */
+/*
+ * Look at a few slots for dead ones, so that they do not pile up: each who comes goes on where the
+ * last one ended, whatever their processes, so that all are looked at. Where as many die as
+ * come, with n looks one in n of those in use is dead.
+ */
 static void probe(dsm_segment_t *seg, uint32_t n)
 {
 	uint32_t high = atomic_load(&seg->header->slots_high);
 
 	if (high > SEG_MAKER_SLOT)
 		high = SEG_MAKER_SLOT;
-	for (; n && high; n--) {
-		struct seg_slot *s = &seg->slots[atomic_fetch_add(&seg->priv->probe, 1) % high];
+	for (uint32_t looks = high; n && looks; looks--) {
+#ifdef DSM_MUTANT_SEG_DEAD_PILE_UP
+		uint32_t at = high - looks;
+#else
+		uint32_t at = atomic_fetch_add(&seg_common(seg)->probe, 1) % high;
+#endif
+		struct seg_slot *s = &seg->slots[at];
 		seg_id id = atomic_load(&s->id);
 
-		if (atomic_load(&s->state) != SLOT_FREE && !seg_alive(seg, id))
+		if (atomic_load(&s->state) == SLOT_FREE)
+			continue;
+		n--;
+		if (!seg_alive(seg, id))
 			(void)seg_recover(seg, id);
 	}
 }
@@ -245,7 +257,7 @@ struct seg_slot *seg_self_slow(dsm_segment_t *seg)
 			return NULL;
 		probe(seg, seg->backend->probes);
 		err = take_slot(seg, &t->slot);
-		if (err == -EUSERS && dsm_segment_recover(seg) > 0)
+		if ((err == -EUSERS || err == -ENOSPC) && dsm_segment_recover(seg) > 0)
 			err = take_slot(seg, &t->slot);
 		if (err) {
 			free(t);

@@ -7,7 +7,8 @@
  * With the SEGMENT dsm:NAME they are programs of one node of a cluster.
  *
  * After every hundred kills the process itself and the one that is never killed
- * must have got on. The last line is "N passed, N failed".
+ * must have got on. The dead must not pile up: what they have is memory that the living
+ * lack. The last line is "N passed, N failed".
  */
 #include <poll.h>
 #include <pthread.h>
@@ -32,6 +33,7 @@ static struct scene scene;
 static pid_t pids[USERS + SURVIVORS];
 static uint64_t rng;
 static unsigned int lives[USERS + SURVIVORS];
+static unsigned int most; /* participants that there were at once, the dead among them */
 
 static uint64_t now_ms(void)
 {
@@ -69,14 +71,18 @@ static void end(unsigned int who)
 }
 
 /*
- * In a cluster the dead pile up: their agent notices them a moment later, and the living look for them
- * less often. Their words must not become others' before that, see LIVES.
+ * On a host they bury each other. In a cluster the dead pile up: their agent notices them a moment
+ * later, and the living look for them less often. Their words must not become others'
+ * before that, see LIVES.
  */
 static void bury(void)
 {
 	struct dsm_segment_info info;
 	int tries = 0;
 
+	must(dsm_segment_info(scene.seg, &info), "info");
+	if (info.participants > most)
+		most = info.participants;
 	if (!scene.ctx)
 		return;
 	do {
@@ -88,7 +94,7 @@ static void bury(void)
 /* The parent keeps to the heap of nobody: it uses the survivor's name for none. */
 static void set_up(const char *uri)
 {
-	struct dsm_segment_options so = { .size = 8u << 20, .max_size = 256u << 20 };
+	struct dsm_segment_options so = { .size = 8u << 20, .max_size = 64u << 20 };
 	struct dsm_ring_options ro = {
 		.kind = DSM_RING_MPMC,
 		.flags = DSM_RING_PRODUCER | DSM_RING_CONSUMER,
@@ -190,12 +196,14 @@ int main(int argc, char **argv)
 		rounds += atomic_load(&scene.shared->rounds[i]);
 	if (o.longest == UINT64_MAX)
 		(void)fprintf(stderr, "a user that was not killed is stuck\n");
-	bad = verdict(&scene) + (o.longest == UINT64_MAX);
+	if (!scene.ctx && most > 2 * LIVING)
+		(void)fprintf(stderr, "the dead pile up: %u participants\n", most);
+	bad = verdict(&scene) + (o.longest == UINT64_MAX) + (!scene.ctx && most > 2 * LIVING);
 	(void)printf("%u kills, %llu operations, %llu by the one not killed; the killer waited "
-		     "%llu ms at most\n",
+		     "%llu ms at most; up to %u participants\n",
 		     o.kills, (unsigned long long)rounds,
 		     (unsigned long long)atomic_load(&scene.shared->rounds[SURVIVOR]),
-		     (unsigned long long)o.longest);
+		     (unsigned long long)o.longest, most);
 	dsm_segment_close(scene.seg);
 	(void)dsm_segment_unlink(argc > 3 ? argv[3] : uri, scene.ctx);
 	dsm_close(scene.ctx);
