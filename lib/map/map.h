@@ -154,6 +154,11 @@ int map_trylock(struct dsm_map *m, struct seg_lock *lock);
 void map_grace_step(struct dsm_map *m);
 /* Free all that is retired, waiting for readers. -EBUSY: one goes on for too long. */
 int map_retire_flush(struct dsm_map *m);
+/*
+ * There is no memory: free what is retired if readers allow it soon. True: all of it, so that it is
+ * worth trying again. No lock may be held.
+ */
+bool map_retire_reclaim(struct dsm_map *m);
 
 static inline bool map_grace_done(const struct dsm_map *m, uint64_t pass)
 {

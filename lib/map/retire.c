@@ -14,8 +14,10 @@
 #define RETIRE_BATCH 6u
 #define LOOKS_IDLE   64u /* looks in vain before a reader is suspected to be dead */
 #define FLUSH_MS     2000u
+#define RECLAIM_MS   10u /* that a writer waits for readers when there is no memory */
 
-void map_retire_turn(struct map_writer *w)
+/* Set aside what is retired where it is @least or more. */
+static void turn(struct map_writer *w, uint32_t least)
 {
 	struct map_stripe *s = w->stripe;
 	struct map_journal *j = w->journal;
@@ -29,9 +31,7 @@ void map_retire_turn(struct map_writer *w)
 		atomic_store_explicit(&s->wait_list, 0, memory_order_release);
 		atomic_store_explicit(&s->wait_count, 0, memory_order_relaxed);
 	}
-	if (atomic_load_explicit(&s->fresh_count, memory_order_relaxed) <
-	    RETIRE_BATCH +
-		    atomic_load_explicit(&w->m->seg->header->slots_high, memory_order_relaxed) / 8)
+	if (atomic_load_explicit(&s->fresh_count, memory_order_relaxed) < least)
 		return;
 	atomic_store_explicit(&s->wait_tag, map_grace_next(w->m), memory_order_relaxed);
 	/* Likewise: two lists with one beginning are one list that waits. */
@@ -45,6 +45,13 @@ void map_retire_turn(struct map_writer *w)
 	atomic_store_explicit(&s->fresh_count, 0, memory_order_relaxed);
 due:
 	w->retire_due = true;
+}
+
+void map_retire_turn(struct map_writer *w)
+{
+	turn(w, RETIRE_BATCH +
+			atomic_load_explicit(&w->m->seg->header->slots_high, memory_order_relaxed) /
+				8);
 }
 
 /* ------------------------------------------------------------ grace passes */
@@ -155,11 +162,7 @@ static int stripe_flush(struct dsm_map *m, struct seg_slot *self, uint32_t i, ui
 
 		if (err)
 			return err;
-		if (!atomic_load_explicit(&w.stripe->wait_list, memory_order_relaxed) &&
-		    atomic_load_explicit(&w.stripe->fresh_list, memory_order_relaxed))
-			atomic_store_explicit(&w.stripe->fresh_count, UINT32_MAX / 2,
-					      memory_order_relaxed);
-		map_retire_turn(&w);
+		turn(&w, 1);
 		empty = !atomic_load_explicit(&w.stripe->wait_list, memory_order_relaxed) &&
 			!atomic_load_explicit(&w.stripe->fresh_list, memory_order_relaxed);
 		map_writer_leave(&w);
@@ -175,9 +178,9 @@ static int stripe_flush(struct dsm_map *m, struct seg_slot *self, uint32_t i, ui
 	}
 }
 
-int map_retire_flush(struct dsm_map *m)
+static int flush(struct dsm_map *m, uint64_t ms)
 {
-	uint64_t deadline = seg_now_ns() + FLUSH_MS * 1000000ull;
+	uint64_t deadline = seg_now_ns() + ms * 1000000ull;
 	struct seg_slot *self = seg_self(m->seg);
 
 	if (!self)
@@ -190,4 +193,18 @@ int map_retire_flush(struct dsm_map *m)
 			return err;
 	}
 	return 0;
+}
+
+int map_retire_flush(struct dsm_map *m)
+{
+	return flush(m, FLUSH_MS);
+}
+
+bool map_retire_reclaim(struct dsm_map *m)
+{
+	const struct seg_slot *self = seg_self(m->seg);
+
+	/* Who is in a section would wait for itself. */
+	return self && !(atomic_load_explicit(&self->epoch, memory_order_relaxed) & 1) &&
+	       !flush(m, RECLAIM_MS);
 }

@@ -105,6 +105,9 @@ static int entry_make(struct dsm_map *m, struct map_journal *j, const struct map
 		return seg_error(-EINVAL, "keys and values of a map are smaller than 4 GiB");
 	if (!map_spare_take(m, j, value_at + c->value_size)) {
 		err = dsm_heap_alloc_to(m->heap, value_at + c->value_size, plain_word(&j->fresh));
+		if (unlikely(err == -ENOMEM) && map_retire_reclaim(m))
+			err = dsm_heap_alloc_to(m->heap, value_at + c->value_size,
+						plain_word(&j->fresh));
 		if (unlikely(err))
 			return err == -ENOMEM ? -ENOSPC : err;
 	}
