@@ -6,6 +6,7 @@
 
 #include "dsm.h"
 #include "compat/compat.h"
+#include "uapi_layout.h"
 
 #define DSM_FS_MAGIC 0x64736d66
 
