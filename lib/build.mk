@@ -41,7 +41,7 @@ test_lib_threads_LIBS := cmocka
 test_lib_threads_DEPS := $(B)/libdsm.a
 # The memory of two nodes is more than ThreadSanitizer leaves free.
 ifneq ($(VARIANT),tsan)
-UNIT += test_lib test_lib_process test_lib_list test_topic
+UNIT += test_lib test_lib_process test_lib_list test_lib_pool test_topic
 endif
 test_lib_SRCS := tests/unit/test_lib.c tests/unit/lib_nodes.c
 test_lib_LIBS := cmocka
@@ -52,9 +52,12 @@ test_lib_process_DEPS := $(B)/libdsm.a
 test_lib_list_SRCS := tests/unit/test_lib_list.c tests/unit/lib_nodes.c
 test_lib_list_LIBS := cmocka
 test_lib_list_DEPS := $(B)/libdsm.a
+test_lib_pool_SRCS := tests/unit/test_lib_pool.c tests/unit/lib_nodes.c
+test_lib_pool_LIBS := cmocka
+test_lib_pool_DEPS := $(B)/libdsm.a
 test_topic_SRCS := tests/unit/test_topic.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c $(filter-out lib/node_heap.c lib/simple.c lib/list.c,$(wildcard lib/*.c))
 test_topic_LIBS := cmocka
-$(B)/test_lib $(B)/test_lib_process $(B)/test_lib_list $(B)/test_lib_threads $(B)/test_topic: | $(B)/dsmd
+$(B)/test_lib $(B)/test_lib_process $(B)/test_lib_list $(B)/test_lib_pool $(B)/test_lib_threads $(B)/test_topic: | $(B)/dsmd
 
 TOOLS += uffd_pager
 uffd_pager_SRCS := tests/bench/uffd_pager.c tests/unit/uffd_puppet.c $(UFFD_PAGER_SRCS)

@@ -17,8 +17,13 @@
 #include "lib/segment/cluster.h"
 #include "lib/segment/segment.h"
 
-/* From here on a block is whole pages of the pool: they come zeroed and cost one message. */
-#define PAGES_FROM (16 * (size_t)LIB_PAGE)
+/*
+ * Larger blocks are whole pages of the pool, and cost a message. They are to be aligned to pages, and
+ * for that the heap would give each a grain of 16 pages of its own.
+ */
+#define HEAP_MOST ((size_t)LIB_PAGE)
+/* A heap takes 90 pages before its first block: a pool with less than this left has a better use for them. */
+#define POOL_LEAST (256 * (uint64_t)LIB_PAGE)
 
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static dsm_segment_t *segments[SEG_WINDOWS];
@@ -58,6 +63,13 @@ static int open_heap(dsm_t *ctx, uint32_t window, bool make)
 	return 0;
 }
 
+static bool pool_has_room(dsm_t *ctx)
+{
+	struct dsm_status s;
+
+	return !dsm_status_get(ctx, &s) && s.total_bytes >= s.used_bytes + POOL_LEAST;
+}
+
 /* NULL: there is none, and no memory for one. */
 static dsm_heap_t *get_heap(dsm_t *ctx, uint32_t window, bool make)
 {
@@ -67,7 +79,7 @@ static dsm_heap_t *get_heap(dsm_t *ctx, uint32_t window, bool make)
 		return h;
 	pthread_mutex_lock(&opening);
 	h = atomic_load(&heaps[window]);
-	if (!h && !open_heap(ctx, window, make))
+	if (!h && !open_heap(ctx, window, make && pool_has_room(ctx)))
 		h = atomic_load(&heaps[window]);
 	pthread_mutex_unlock(&opening);
 	return h;
@@ -88,14 +100,14 @@ static uint32_t own_window(dsm_t *ctx)
 
 int node_heap_alloc(dsm_t *ctx, size_t size, void **ret)
 {
-	uint32_t window = size && size < PAGES_FROM ? own_window(ctx) : 0;
+	uint32_t window = size && size <= HEAP_MOST ? own_window(ctx) : 0;
 	dsm_heap_t *h = window ? get_heap(ctx, window, true) : NULL;
 	uint64_t off = 0;
 
 	if (h)
 		off = size < LIB_PAGE ? dsm_heap_alloc(h, size)
 				      : dsm_heap_aligned_alloc(h, LIB_PAGE, size);
-	if (!off) /* a small pool may have a page or two when it has no span */
+	if (!off) /* a pool that is nearly empty may have a page or two when it has no span */
 		return dsm_alloc(ctx->home, size, ret);
 	*ret = memset(dsm_heap_ptr(h, off), 0, size);
 	return 0;

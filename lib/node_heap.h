@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * What dsm_malloc() gives: blocks of the heap in "dsm:default" for small sizes, so
- * that they cost no page and no message each, and pages of the pool for large ones.
+ * that they cost no page and no message each, and pages of the pool beyond a page, or
+ * where the pool is too small for a heap.
  */
 #ifndef DSM_LIB_NODE_HEAP_H
 #define DSM_LIB_NODE_HEAP_H

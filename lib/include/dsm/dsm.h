@@ -96,8 +96,9 @@ int dsm_init_with_params(uint16_t port, uint32_t chunks);
 void dsm_finalize(void);
 
 /**
- * Shared memory for @size bytes, zeroed: from the heap in the default region, where a
- * small block costs no page of its own and no message (see <dsm/heap.h>); from 64 KiB on, whole pages of the pool.
+ * Shared memory for @size bytes, zeroed: up to a page from a heap in the default region, where a
+ * small block costs no page of its own and no message (see <dsm/heap.h>); more than a page is
+ * whole pages of the pool, as is everything where the pool is too small for a heap.
  * Aligned to 16 bytes, from 4096 bytes on to pages. NULL with errno:
  * EINVAL (0), ENOMEM (the pool is exhausted), ENOTCONN (no dsm_init()).
  */
