@@ -158,7 +158,11 @@ static int put(const struct channel_words *w, struct channeled *c, const char *n
 		return -EIO;
 	options.size = (uint32_t)w->size;
 	err = dsm_channel_open(c->o.segment, name, &options, &c->channel);
-	return err ? err : dsm_channel_write(c->channel, bytes, size);
+	if (!err)
+		err = dsm_channel_write(c->channel, bytes, size);
+	if (!err && w->args.cli->json)
+		doc_print(json_pack("{s:s,s:I}", "uri", w->words[0], "written", (json_int_t)size));
+	return err;
 }
 
 int cmd_channel_put(struct cli *cli, int argc, char **argv)

@@ -159,7 +159,7 @@ int cmd_map_list(struct cli *cli, int argc, char **argv)
 	}
 	dsm_map_iter_end(it);
 	if (!got && cli->json)
-		doc_print(json_incref(all));
+		doc_print(json_pack("{s:s,s:O}", "uri", words[0], "entries", all));
 	json_decref(all);
 	return map_done(argv[0], got, &m);
 }

@@ -61,7 +61,7 @@ channels_work() {
 	check "channel cat prints the value" says one channel cat "$uri"
 	check "channel cat as JSON" json "d == {'number': 1, 'value': 'one'}" channel cat "$uri"
 	check "the other direction has none" gives 1 "nothing was written yet" channel cat "$uri" --from slave
-	check "channel put as slave" says "" channel put "$uri" back --from slave
+	check "channel put as slave" json "d == {'uri': '$uri', 'written': 4}" channel put "$uri" back --from slave
 	check "each direction has its own value" says back channel cat "$uri" --from slave
 	check "an absent channel is not found" gives 4 "no 'd'" channel cat "$segment/d"
 	check "a channel is called channel" says "" channel put "$segment" unnamed --size 64

@@ -41,7 +41,7 @@ maps_work() {
 	check "map set --ttl is checked" gives 2 "--ttl soon" map set "$uri" b x --ttl soon
 	check "map set with an end" says "" map set "$uri" b "two words" --ttl 600000
 	check "map list" says "a three" map list "$uri" a
-	check "map list as JSON" json "{e['value'] for e in d} == {'three', 'two words'}" map list "$uri"
+	check "map list as JSON" json "{e['value'] for e in d['entries']} == {'three', 'two words'} and d['uri'] == '$uri'" map list "$uri"
 	check "map stat" table "entries    2, 1 with an end" map stat "$uri"
 	check "map stat as JSON" json "d['entries'] == 2 and d['buckets'] == 512" map stat "$uri"
 	check "map save" says "2 entries saved" map save "$uri" "$file"
@@ -50,7 +50,7 @@ maps_work() {
 	printf '{"key":{"base64":"AAH/"},"value":"x"}\n' >"$file"
 	check "map load of bytes" says "1 entries loaded" map load "$uri" "$file"
 	check "bytes are shown escaped" table '\x00\x01\xff x' map list "$uri"
-	check "bytes are base64 in JSON" json "{'base64': 'AAH/'} in [e['key'] for e in d]" map list "$uri"
+	check "bytes are base64 in JSON" json "{'base64': 'AAH/'} in [e['key'] for e in d['entries']]" map list "$uri"
 	echo nonsense >"$file"
 	check "map load names the bad line" gives 1 "line 1 is no entry" map load "$uri" "$file"
 	check "map watch tells of changes" watch_tells "$uri"

@@ -2,6 +2,9 @@
 # shellcheck shell=bash
 # Part of cli.sh: the words of the command line, and the completion.
 
+# The commands, one a line.
+commands() { "$dsm" --help | sed -nE 's/^  dsm ([a-z]+( [a-z]+)?)  .*/\1/p'; }
+
 words_are_checked() {
 	local noun
 	check "no command is wrong usage" gives 2 "a command is missing"
@@ -23,14 +26,12 @@ words_are_checked() {
 		'$dsm' status 2>'$dir/err'; [ \$? = 2 ] && grep -q 'DSM_PORT=no' '$dir/err'"
 	check "the version is told" table "dsm " --version
 	check "the list of commands is in --help" table "dsm region create" --help
-	for noun in status "node list" "node leave" "region list" "region create" "region show" \
-		"region delete" "page show" "lock list" "barrier list" "topic list" stats top events run "map get" "map set" \
-		"map del" "map cas" "map list" "map watch" "map stat" "map save" "map load" \
-		"channel list" "channel stat" "channel cat" "channel tail" "channel put" "channel bench" \
-		"segment list" "segment show" "segment unlink" "heap stat" "heap dump" "heap validate" "heap map"; do
+	commands >"$dir/commands"
+	check "--help lists the commands" [ "$(wc -l <"$dir/commands")" -gt 30 ]
+	while read -r noun; do
 		# shellcheck disable=SC2086 # two words
 		check "$noun has --help" table "Usage: dsm $noun" $noun --help
-	done
+	done <"$dir/commands"
 	check "run wants a number of nodes" gives 2 "-n N is missing" run -- true
 	check "run wants a program" gives 2 "PROGRAM is missing" run -n 2
 	check "run -n 0 is refused" gives 2 "-n 0" run -n 0 -- true
@@ -54,11 +55,27 @@ names_all() {
 	END
 }
 
+# Each command but run, which has none.
+commands_have_json() {
+	local command
+	sed -n '/^\.Sh JSON/,/^\.Sh EXAMPLES/s/^\.It Cm //p' docs/man/dsm.1 | sed 's/ , /\n/g' >"$dir/documented"
+	while read -r command; do
+		[[ $command == run ]] || grep -qx "$command" "$dir/documented" ||
+			{ echo "not there: $command"; return 1; }
+	done < <(commands)
+}
+
 documents_are_complete() {
+	local header
 	check "docs/protocol.md names every message" names_all docs/protocol.md \
 		'^\tMSG_(?!NONE|TYPES)([A-Z_]+)' agent/core/msg.h
 	check "README names every call of the simple API" names_all README.md \
 		'^[a-z][^(]*[ *](dsm_[a-z_]+)\(' lib/include/dsm/dsm.h
+	for header in dsm context; do
+		check "libdsm(3) names every call of dsm/$header.h" names_all docs/man/libdsm.3 \
+			'^[a-z][^(]*[ *](dsm_[a-z_]+)\(' "lib/include/dsm/$header.h"
+	done
+	check "dsm(1) tells every command's JSON" commands_have_json
 	check "documents point at what exists" python3 - <<-'END'
 		import os, re, sys
 		bad = []
