@@ -2,7 +2,7 @@
 UNIT += test_slots test_channel test_channel_peer
 test_slots_SRCS := tests/unit/test_slots.c
 test_slots_LIBS := cmocka
-test_channel_SRCS := tests/unit/test_channel.c tests/unit/channel_rig.c tests/unit/segment_rig.c
+test_channel_SRCS := tests/unit/test_channel.c tests/unit/idle_cost.c tests/unit/channel_rig.c tests/unit/segment_rig.c
 test_channel_LIBS := cmocka
 test_channel_DEPS := $(B)/libdsm.a
 test_channel_peer_SRCS := tests/unit/test_channel_peer.c tests/unit/channel_rig.c tests/unit/segment_rig.c
@@ -12,7 +12,7 @@ test_channel_peer_DEPS := $(B)/libdsm.a
 ifneq ($(VARIANT),tsan)
 UNIT += test_channel_nodes
 endif
-test_channel_nodes_SRCS := tests/unit/test_channel_nodes.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c
+test_channel_nodes_SRCS := tests/unit/test_channel_nodes.c tests/unit/idle_cost.c tests/unit/lib_nodes.c agent/pager/uffd_probe.c
 test_channel_nodes_LIBS := cmocka
 test_channel_nodes_DEPS := $(B)/libdsm.a
 $(B)/test_channel_nodes: | $(B)/dsmd

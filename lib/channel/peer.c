@@ -7,8 +7,7 @@
 #include "lib/channel/channel.h"
 #include "lib/channel/cluster.h"
 
-#define MS		1000000ull
-#define CLUSTER_LOOK_NS (20 * MS)
+#define MS 1000000ull
 
 static struct channel_seat *peer_seat(const struct dsm_channel *ch)
 {
@@ -203,8 +202,6 @@ uint64_t peer_look(struct dsm_channel *ch, uint64_t now, uint64_t late)
 	if (w->silent && !w->lost)
 		look_for(ch, now);
 	judge(ch);
-	if (ch->place.seg->cluster)
-		return CLUSTER_LOOK_NS;
 	/* One that is late is looked at more often. */
 	age = now - w->heard_ns;
 	if (w->id && !w->silent && age > most)

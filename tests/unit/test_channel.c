@@ -16,6 +16,7 @@
 #include <unistd.h>
 
 #include "tests/unit/channel_rig.h"
+#include "tests/unit/idle_cost.h"
 
 static void values_go_both_ways(void **state)
 {
@@ -152,6 +153,29 @@ static void hearts_beat_often_in_use_and_seldom_else(void **state)
 	assert_true(after.master.beats - before.master.beats >= 2);
 	assert_int_equal(dsm_channel_peer(master), DSM_CHANNEL_LIVE);
 	assert_int_equal(dsm_channel_peer(slave), DSM_CHANNEL_LIVE);
+}
+
+static void *wait_in_vain(void *unused)
+{
+	char text[8];
+
+	(void)unused;
+	(void)dsm_channel_read_timed(slave, text, sizeof(text), 1600000, NULL);
+	return NULL;
+}
+
+static void idle_ends_cost_next_to_nothing(void **state)
+{
+	pthread_t t;
+	bool cheap;
+
+	(void)state;
+	UNTIL(dsm_channel_peer(master) == DSM_CHANNEL_LIVE);
+	assert_int_equal(pthread_create(&t, NULL, wait_in_vain, NULL), 0);
+	poll(NULL, 0, 500); /* busy no longer */
+	cheap = idle_second_is_cheap();
+	pthread_join(t, NULL);
+	assert_true(cheap);
 }
 
 static void seats_are_taken_once(void **state)
@@ -312,6 +336,7 @@ int main(void)
 		TEST(a_reader_sleeps_until_a_value_comes),
 		TEST(written_read_and_missed_are_counted),
 		TEST(hearts_beat_often_in_use_and_seldom_else),
+		TEST(idle_ends_cost_next_to_nothing),
 		TEST(seats_are_taken_once),
 		TEST(wrong_openings_are_refused),
 		TEST(observers_read_and_do_not_count),

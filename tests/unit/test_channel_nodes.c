@@ -16,6 +16,7 @@
 
 #include "agent/pager/uffd.h"
 #include "lib/context.h"
+#include "tests/unit/idle_cost.h"
 #include "tests/unit/lib_nodes.h"
 
 #define URI	   "dsm:channels"
@@ -282,6 +283,15 @@ static void reading_is_local(void **state)
 }
 
 /* --- coming and going --- */
+
+static void idle_ends_cost_next_to_nothing(void **state)
+{
+	(void)state;
+	UNTIL(dsm_channel_peer(master) == DSM_CHANNEL_LIVE);
+	write_number(master, 1);
+	assert_int_equal(next_number(slave, NULL), 1);
+	assert_true(idle_second_is_cheap());
+}
 
 static void who_closes_comes_back_and_counts_on(void **state)
 {
@@ -560,6 +570,7 @@ int main(void)
 		ON_PAIR(values_have_a_most_size),
 		ON_PAIR(an_observer_reads_either_side),
 		ON_PAIR(reading_is_local),
+		ON_PAIR(idle_ends_cost_next_to_nothing),
 		ON_PAIR(who_closes_comes_back_and_counts_on),
 		ON_PAIR(who_comes_back_has_read_what_it_read),
 		ON_PAIR(the_last_value_outlives_its_users),
