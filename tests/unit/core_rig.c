@@ -221,6 +221,8 @@ static void carry_out(unsigned int i, const struct core_action *a, const struct 
 		break;
 	case ACT_STATE:
 		n->state = a->state;
+		if (a->state == CORE_OUT) /* its process ends */
+			n->cut = true;
 		break;
 	case ACT_LOG:
 		n->logs++;
@@ -499,7 +501,7 @@ void rig_leave_both(unsigned int first, unsigned int second, unsigned int events
 	while (events-- && head)
 		deliver();
 	step(second, &(struct core_event){ .type = EV_LEAVE });
-	rig_pass(400000);
+	rig_pass(50000);
 }
 
 static void hang_up(unsigned int i)

@@ -88,17 +88,34 @@ static void a_master_that_leaves_hands_its_office_over(void **state)
 	assert_int_equal(rig.nodes[2].prot[5], PAGE_SHARED);
 }
 
-/* At whatever moment of the master's leave: all within far less than it takes to miss somebody. */
-static void who_leaves_with_the_master_waits_for_no_timeout(void **state)
+/* Whoever goes, at whatever moment of another's leave: all within far less than it takes to miss somebody. */
+static void who_leaves_beside_another_waits_for_no_timeout(void **state)
 {
 	(void)state;
-	for (unsigned int events = 0; events < 24; events++) {
+	for (unsigned int k = 0; k < 6 * 32; k++) {
+		unsigned int first = k % 3, second = (first + 1 + k % 2) % 3;
+		unsigned int stays = 3 - first - second;
+
 		rig_start(3, 64);
-		rig_leave_both(0, 1, events);
-		assert_int_equal(rig.nodes[0].state, CORE_OUT);
-		assert_int_equal(rig.nodes[1].state, CORE_OUT);
-		assert_int_equal(rig.nodes[2].state, CORE_MEMBER);
-		assert_int_equal(info(2).members, 1);
+		rig_leave_both(first, second, k / 6);
+		assert_int_equal(rig.nodes[first].state, CORE_OUT);
+		assert_int_equal(rig.nodes[second].state, CORE_OUT);
+		assert_int_equal(rig.nodes[stays].state, CORE_MEMBER);
+		assert_int_equal(info(stays).members, 1);
+		rig_stop();
+	}
+}
+
+/* Also where nobody stays. */
+static void all_can_leave_at_once(void **state)
+{
+	(void)state;
+	for (unsigned int events = 0; events < 32; events++) {
+		rig_start(3, 64);
+		rig_leave_both(events % 3, (events + 1) % 3, events / 3);
+		rig_leave((events + 2) % 3);
+		for (unsigned int i = 0; i < 3; i++)
+			assert_int_equal(rig.nodes[i].state, CORE_OUT);
 		rig_stop();
 	}
 }
@@ -484,7 +501,8 @@ int main(void)
 		THREE(the_oldest_survivor_follows_a_dead_master),
 		THREE(a_node_that_leaves_hands_its_pages_over),
 		THREE(a_master_that_leaves_hands_its_office_over),
-		cmocka_unit_test(who_leaves_with_the_master_waits_for_no_timeout),
+		cmocka_unit_test(who_leaves_beside_another_waits_for_no_timeout),
+		cmocka_unit_test(all_can_leave_at_once),
 		TWO(what_only_a_dead_node_had_is_lost_and_said_so),
 		TWO(ids_are_not_used_again),
 		THREE(a_write_takes_the_page_from_all_readers),
