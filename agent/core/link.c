@@ -330,6 +330,9 @@ static bool link_serves(const struct core *c, const struct link *l, const struct
 /* A join goes over one link from its first word to its last: no better one replaces that meanwhile. */
 static bool joins_over(const struct core *c, const struct member *m)
 {
+#ifdef DSM_MUTANT_JOIN_LINK_REPLACED
+	return false;
+#endif
 	return c->state == CORE_JOINING ? m->link == c->master_link : m->rec.nid == c->admitting;
 }
 

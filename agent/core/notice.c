@@ -143,8 +143,12 @@ void view_beat(struct core *c)
 {
 	struct core_msg m = msg_new(c, MSG_HEARTBEAT);
 
-	if (!view_is_member(c) || c->now < c->beat_next)
+	if (!view_is_member(c))
 		return;
+#ifndef DSM_MUTANT_BEATS_MULTIPLY
+	if (c->now < c->beat_next)
+		return;
+#endif
 	for (size_t i = 0; i < c->nmembers; i++)
 		if (c->members[i] != c->self)
 			msg_send(c, c->members[i]->rec.nid, &m, NULL);

@@ -170,6 +170,26 @@ static void starting_over_does_not_ask_more_often(void **state)
 	assert_in_range(rig.sent[MSG_DISCOVER] - before, 9, 14); /* the first ones follow faster */
 }
 
+/* Two clusters meet, and one joins the other at once: the beat of its life before has not ended yet. */
+static void a_node_that_comes_back_beats_as_before(void **state)
+{
+	unsigned int before = rig.sent[MSG_HEARTBEAT], beats;
+
+	(void)state;
+	rig_pass(400000);
+	beats = rig.sent[MSG_HEARTBEAT] - before;
+	for (int i = 0; i < 5; i++) {
+		rig_kill(1);
+		rig.nodes[1].cut = false;
+		rig_pass(400000);
+		assert_int_equal(info(0).members, 2);
+		assert_int_equal(info(1).master, 1);
+	}
+	before = rig.sent[MSG_HEARTBEAT];
+	rig_pass(400000);
+	assert_in_range(rig.sent[MSG_HEARTBEAT] - before, beats - beats / 8, beats + beats / 8);
+}
+
 /* A release that waits for the agent's word is asked for again in the new view: it is the same one. */
 static void memory_is_given_back_once_across_a_restart(void **state)
 {
@@ -344,6 +364,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(one_that_fails_to_come_back_is_dead_in_time, two,
 						stop),
 		cmocka_unit_test_setup_teardown(starting_over_does_not_ask_more_often, three, stop),
+		cmocka_unit_test_setup_teardown(a_node_that_comes_back_beats_as_before, two, stop),
 		cmocka_unit_test_setup_teardown(memory_is_given_back_once_across_a_restart, three,
 						stop),
 		cmocka_unit_test_setup_teardown(blocks_of_a_restarted_master_can_be_given_back,
