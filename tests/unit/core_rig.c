@@ -18,10 +18,12 @@ struct item {
 struct wire {
 	unsigned int node[2];
 	link_id id[2];
+	bool slow; /* what is said over it waits for rig_hurry() */
 };
 
 static struct item *head, **tail = &head;
 static struct item *held, **held_tail = &held;
+static struct item *slow, **slow_tail = &slow;
 static struct wire wires[64];
 static unsigned int nwires;
 static link_id accepted;
@@ -76,6 +78,9 @@ static void do_connect(unsigned int from, const struct core_action *a)
 	w = &wires[nwires++];
 	w->node[0] = from;
 	w->node[1] = to;
+	w->slow = rig.slow_from != rig.slow_to && from == rig.slow_from && to == rig.slow_to;
+	if (w->slow) /* only the next one */
+		rig.slow_from = rig.slow_to = 0;
 	w->id[0] = a->link;
 	w->id[1] = accepted += 2;
 	for (int s = 0; s < 2; s++) {
@@ -116,6 +121,13 @@ static void do_send(unsigned int from, const struct core_action *a)
 		it->ev.link = w->id[!side];
 		if (a->src == DATA_TOPIC)
 			it->msg.b = rig.nodes[from].values[a->key];
+		if (w->slow) {
+			*at = NULL;
+			tail = at;
+			*slow_tail = it;
+			slow_tail = &it->next;
+			return;
+		}
 		if (rig.hold_from == rig.hold_to || from != rig.hold_from ||
 		    w->node[!side] != rig.hold_to ||
 		    (rig.hold_type && a->msg.type != rig.hold_type))
@@ -355,8 +367,9 @@ void rig_start(unsigned int n, uint64_t chunks)
 	rig.now = 1000000;
 	nwires = 0;
 	accepted = 0;
-	held = NULL;
+	held = slow = NULL;
 	held_tail = &held;
+	slow_tail = &slow;
 	for (unsigned int i = 0; i < n; i++)
 		rig_add(i, chunks);
 }
@@ -368,6 +381,7 @@ void rig_stop(void)
 		rig.nodes[i].core = NULL;
 	}
 	rig_release();
+	rig_hurry();
 	drain();
 }
 
@@ -386,6 +400,23 @@ void rig_release(void)
 		tail = held_tail;
 	held = NULL;
 	held_tail = &held;
+}
+
+void rig_slow(unsigned int from, unsigned int to)
+{
+	rig.slow_from = from;
+	rig.slow_to = to;
+}
+
+void rig_hurry(void)
+{
+	for (unsigned int i = 0; i < nwires; i++)
+		wires[i].slow = false;
+	*tail = slow;
+	if (slow)
+		tail = slow_tail;
+	slow = NULL;
+	slow_tail = &slow;
 }
 
 void rig_fault(unsigned int i, uint64_t page, bool write)

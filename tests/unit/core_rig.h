@@ -46,6 +46,7 @@ struct rig {
 	bool mute;			 /* acknowledgements of values are lost on their way */
 	unsigned int hold_from, hold_to; /* see rig_hold() */
 	uint16_t hold_type;
+	unsigned int slow_from, slow_to; /* see rig_slow() */
 };
 
 extern struct rig rig;
@@ -84,5 +85,8 @@ void rig_agent_restart(unsigned int i, uint64_t us);
 /* What @from says to @to waits for rig_release(), from a message of @type on. */
 void rig_hold(unsigned int from, unsigned int to, uint16_t type);
 void rig_release(void);
+/* What is said over the next link that @from makes to @to waits for rig_hurry(). */
+void rig_slow(unsigned int from, unsigned int to);
+void rig_hurry(void);
 
 #endif

@@ -120,6 +120,29 @@ static void a_master_gets_its_place_back(void **state)
 	assert_int_equal(rig.nodes[2].prot[9], PAGE_SHARED);
 }
 
+/*
+ * The successor dials it before it is asked, and its word comes late, amid the join. A link that the
+ * younger node made is the better one of two, but not where a join goes over the other.
+ */
+static void a_join_keeps_its_link(void **state)
+{
+	(void)state;
+	rig_agent_kill(0);
+	rig_hold(0, 1, MSG_JOIN);
+	rig_slow(1, 0);
+	rig_agent_restart(0, 20000);
+	rig_release();
+	rig_hold(0, 1, MSG_JOIN_READY);
+	rig_pass(1000);
+	assert_int_equal(info(0).state, CORE_JOINING);
+	assert_int_equal(rig.nodes[1].core->admitting, 1);
+	rig_hurry();
+	rig_pass(1000);
+	rig_release();
+	rig_pass(1000);
+	all_are_members_of_one_view();
+}
+
 /* Killed once more while it was being let in. */
 static void one_that_fails_to_come_back_may_try_again(void **state)
 {
@@ -359,6 +382,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(a_copy_of_no_known_version_is_one_of_the_copies,
 						three, stop),
 		cmocka_unit_test_setup_teardown(a_master_gets_its_place_back, three, stop),
+		cmocka_unit_test_setup_teardown(a_join_keeps_its_link, three, stop),
 		cmocka_unit_test_setup_teardown(one_that_fails_to_come_back_may_try_again, three,
 						stop),
 		cmocka_unit_test_setup_teardown(one_that_fails_to_come_back_is_dead_in_time, two,
