@@ -8,8 +8,8 @@
 #include "agent/net/wire_layout.h"
 #include "agent/net/wire_rules.h"
 
-__attribute__((format(printf, 2, 3))) static bool wire_bad(struct wire_error *ret, const char *fmt,
-							   ...)
+__attribute__((cold, format(printf, 2, 3))) static bool wire_bad(struct wire_error *ret,
+								 const char *fmt, ...)
 {
 	va_list ap;
 
@@ -97,37 +97,35 @@ static bool field_ok(const char *name, size_t size)
 
 static bool name_ok(const char *name)
 {
-	return field_ok(name, CORE_NAME_MAX);
+	uint64_t words[CORE_NAME_MAX / sizeof(uint64_t)];
+
+	/* Hardly a message has one. */
+	memcpy(words, name, sizeof(words));
+	return !(words[0] | words[1] | words[2] | words[3]) || field_ok(name, CORE_NAME_MAX);
 }
+static_assert(CORE_NAME_MAX == 4 * sizeof(uint64_t), "name_ok");
 
 static bool run_ok(uint64_t key, uint64_t count)
 {
 	return count && PAGE_KEY_PAGE(key) + count <= PAGE_KEY_PAGE(UINT64_MAX) + 1;
 }
 
-/* The first field that is set though the type has no use for it; NULL: none. */
-static const char *stray_field(const struct core_msg *m, uint16_t used)
+/* The fields that are set: enum wire_field. */
+static unsigned int fields_set(const struct core_msg *m)
 {
-	const struct {
-		const char *name;
-		uint16_t bit;
-		bool set;
-	} fields[] = {
-		{ "nid", W_NID, m->nid },
-		{ "nid2", W_NID2, m->nid2 },
-		{ "ver", W_VER, m->ver },
-		{ "key", W_KEY, m->key },
-		{ "count", W_COUNT, m->count },
-		{ "arg", W_ARG, m->arg },
-		{ "a", W_A, m->a },
-		{ "b", W_B, m->b },
-		{ "name", W_NAME, m->name[0] },
+	return (m->nid ? W_NID : 0) | (m->nid2 ? W_NID2 : 0) | (m->ver ? W_VER : 0) |
+	       (m->key ? W_KEY : 0) | (m->count ? W_COUNT : 0) | (m->arg ? W_ARG : 0) |
+	       (m->a ? W_A : 0) | (m->b ? W_B : 0) | (m->name[0] ? W_NAME : 0);
+}
+
+/* The first field of several; in the order of enum wire_field. */
+static const char *field_name(unsigned int fields)
+{
+	static const char *const names[] = {
+		"nid", "nid2", "ver", "key", "count", "arg", "a", "b", "name",
 	};
 
-	for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
-		if (fields[i].set && !(used & fields[i].bit))
-			return fields[i].name;
-	return NULL;
+	return names[__builtin_ctz(fields)];
 }
 
 static bool addr_ok(const struct core_addr *a)
@@ -245,7 +243,7 @@ bool wire_body_check(const struct wire_header *h, const struct core_msg *m, cons
 		     struct wire_error *ret_error)
 {
 	const struct wire_rule *rule = wire_rule(m->type);
-	const char *stray;
+	unsigned int stray;
 
 	if (!rule || m->type != h->type || m->src != h->src || m->epoch != h->epoch)
 		return wire_bad(ret_error, "header and message disagree (type %u and %u)", h->type,
@@ -254,9 +252,9 @@ bool wire_body_check(const struct wire_header *h, const struct core_msg *m, cons
 		return wire_bad(ret_error, "%s does not come in a datagram", rule->name);
 	if (m->reserved || m->reserved2)
 		return wire_bad(ret_error, "%s: reserved field is set", rule->name);
-	stray = stray_field(m, rule->fields);
+	stray = fields_set(m) & ~(unsigned int)rule->fields;
 	if (stray)
-		return wire_bad(ret_error, "%s: field %s is set", rule->name, stray);
+		return wire_bad(ret_error, "%s: field %s is set", rule->name, field_name(stray));
 	if (m->flags & ~rule->flags)
 		return wire_bad(ret_error, "%s: flags 0x%x, allowed 0x%x", rule->name, m->flags,
 				rule->flags);
