@@ -68,12 +68,13 @@ static void on_idle(uv_idle_t *handle)
 
 static void spin_settle(struct agent *a)
 {
-	bool active = uv_is_active((uv_handle_t *)&a->idle), wanted;
+	bool active = uv_is_active((uv_handle_t *)&a->idle), waiting, wanted;
 
 	if (!a->spin.limit_ns)
 		return;
-	wanted = spin_wanted(&a->spin, a->latency.pending || server_waiting(a->server),
-			     agent_now_ns());
+	waiting = a->latency.pending || server_waiting(a->server);
+	/* Who does not wait needs no clock. */
+	wanted = spin_wanted(&a->spin, waiting, waiting ? agent_now_ns() : 0);
 	if (wanted && !active)
 		uv_idle_start(&a->idle, on_idle);
 	else if (!wanted && active)

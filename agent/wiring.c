@@ -128,18 +128,19 @@ static void on_fault(void *ctx, uint16_t region, uint64_t page, uint32_t count, 
 		     bool prefetch)
 {
 	struct agent *a = ctx;
+	uint64_t now_ns = agent_now_ns();
 	struct core_event ev = {
 		.type = EV_FAULT,
 		.key = PAGE_KEY(region, page),
 		.count = count,
 		.write = write,
 		.prefetch = prefetch,
-		.now_us = agent_now_us(),
+		.now_us = now_ns / 1000,
 	};
 
 	if (!prefetch)
 		for (uint32_t i = 0; i < count; i++)
-			latency_begin(&a->latency, ev.key + i, write, agent_now_ns());
+			latency_begin(&a->latency, ev.key + i, write, now_ns);
 	agent_event(a, &ev);
 }
 
