@@ -35,8 +35,9 @@ OPT += -DDSM_MUTANT_$(MUTANT)
 WARN := -w # what a break leaves unused is no error
 endif
 CPPFLAGS := -D_GNU_SOURCE -DDSM_VERSION='"$(VERSION)"' -I. -Iuapi -Ilib/include
-CFLAGS := $(CSTD) $(OPT) $(WARN) -fPIC -pthread -MMD -MP
-LDFLAGS := $(filter -fsanitize=%,$(OPT)) -pthread
+# Calls within a program or library are direct, those into another one take no detour.
+CFLAGS := $(CSTD) $(OPT) $(WARN) -fPIC -fno-semantic-interposition -fno-plt -pthread -MMD -MP
+LDFLAGS := $(filter -fsanitize=%,$(OPT)) -pthread -Wl,-z,now
 
 # V=1 shows the commands.
 Q := $(if $(V),,@)
