@@ -83,7 +83,9 @@ static vm_fault_t dsm_fault(struct vm_fault *vmf)
 	struct folio *folio;
 	vm_fault_t ret;
 
-	dsm_count(region->node, write ? DSM_FAULTS_WRITE : DSM_FAULTS_READ);
+	/* An access that comes back from its wait is the same one. */
+	if (!(vmf->flags & FAULT_FLAG_TRIED))
+		dsm_count(region->node, write ? DSM_FAULTS_WRITE : DSM_FAULTS_READ);
 	trace_dsm_fault(region, vmf->pgoff, write, vmf->flags);
 	for (;;) {
 		if (READ_ONCE(region->dead) || vmf->pgoff >= dsm_region_pages(region))
@@ -143,6 +145,9 @@ static vm_fault_t dsm_map_pages(struct vm_fault *vmf, pgoff_t start, pgoff_t end
 {
 	struct dsm_region *region = dsm_vma_region(vmf->vma);
 
+	/* Back from a wait: with nothing that came along there is one page to map. */
+	if ((vmf->flags & FAULT_FLAG_TRIED) && !dsm_page_peek_unmapped(region, vmf->pgoff + 1))
+		return 0;
 	if (dsm_page_peek(region, vmf->pgoff) == DSM_PAGE_INVALID)
 		return 0;
 	if (!dsm_page_peek_unmapped(region, vmf->pgoff - 1))
