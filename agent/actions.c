@@ -80,12 +80,32 @@ static void act_send_value(struct agent *a, const struct core_action *act)
 		memcpy(to, room, ((size_t)n + 7) & ~(size_t)7);
 }
 
+/*
+ * Pages as they are, with all that waits before them: straight to the socket.
+ * False: what is left of them has to be gathered.
+ */
+static bool send_at_once(struct agent *a, const struct core_action *act)
+{
+	const struct core_msg *m = &act->msg;
+	struct net_room room;
+	ssize_t sent;
+
+	if (!a->ops->send || act->src != DATA_PAGE || !net_room_get(a->net, act->link, &room))
+		return false;
+	sent = a->ops->send(a->pager, region_of(m->key), page_of(m->key), m->count, room.fd,
+			    room.head, room.len);
+	if (sent <= 0)
+		return false;
+	net_room_sent(a->net, act->link, (size_t)sent);
+	return (size_t)sent == room.len + (size_t)m->count * PAGER_PAGE_SIZE;
+}
+
 static void act_send(struct agent *a, const struct core_action *act)
 {
 	char *to = net_send(a->net, act->link, &act->msg, act->recs);
 	int err;
 
-	if (!to || act->msg.type != MSG_PAGE_DATA)
+	if (!to || act->msg.type != MSG_PAGE_DATA || send_at_once(a, act))
 		return;
 	err = gather(a, act, to);
 	if (!err)

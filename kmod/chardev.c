@@ -196,6 +196,8 @@ static long dsm_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 	case DSM_IOC_REVOKE:
 	case DSM_IOC_READ:
 		return dsm_ioctl_agent(df, cmd, (void __user *)arg);
+	case DSM_IOC_SEND:
+		return dsm_ioctl_send(df, (void __user *)arg);
 	default:
 		return dsm_ioctl_program(df, cmd, (void __user *)arg);
 	}

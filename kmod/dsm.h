@@ -313,6 +313,9 @@ void dsm_req_fill(struct dsm_req *req, const struct dsm_request *from);
 long dsm_ioctl_program(struct dsm_file *df, unsigned int cmd, void __user *arg);
 long dsm_ioctl_agent(struct dsm_file *df, unsigned int cmd, void __user *arg);
 
+/* send.c */
+long dsm_ioctl_send(struct dsm_file *df, void __user *arg);
+
 /* netlink*.c */
 struct genl_info;
 struct netlink_callback;

@@ -54,6 +54,15 @@ AT(dsm_runs, runs, 0);
 AT(dsm_runs, count, 8);
 AT(dsm_runs, flags, 12);
 
+AT(dsm_send, head, 0);
+AT(dsm_send, page, 8);
+AT(dsm_send, count, 16);
+AT(dsm_send, head_len, 20);
+AT(dsm_send, socket, 24);
+AT(dsm_send, region, 28);
+AT(dsm_send, reserved, 30);
+AT(dsm_send, reserved2, 32);
+
 AT(dsm_answer, page, 0);
 AT(dsm_answer, count, 8);
 AT(dsm_answer, region, 12);

@@ -76,6 +76,21 @@ void net_close(struct net *n, link_id link);
  */
 void *net_send(struct net *n, link_id link, const struct core_msg *msg, const void *recs);
 
+/*
+ * All that waits at @link up to the bytes of the last net_send()'s pages, for who
+ * can send both with one system call: the socket, and what comes before them.
+ */
+struct net_room {
+	int fd;
+	const void *head; /* valid until the next call of this file */
+	size_t len;
+};
+
+/* False: the link cannot be written to now, or it is closed. */
+bool net_room_get(struct net *n, link_id link, struct net_room *ret);
+/* @sent bytes of it, and of the pages behind it, went. The rest waits, as ever. */
+void net_room_sent(struct net *n, link_id link, size_t sent);
+
 /* Takes back the message of the last net_send() to @link: its bytes could not be had. */
 void net_unsend(struct net *n, link_id link);
 

@@ -124,9 +124,39 @@ void net_unsend(struct net *n, link_id id)
 
 	if (!l || l->state != LINK_UP || l->tx_last >= l->tx_tail)
 		return;
+	if (l->tx_head > l->tx_last) {
+		/* Half of it is out: nothing that comes after would be understood. */
+		link_end(l, true);
+		return;
+	}
 	l->tx_tail = l->tx_last;
 	l->tx_seq--;
 	n->stats.msgs_out--;
+}
+
+bool net_room_get(struct net *n, link_id id, struct net_room *ret)
+{
+	struct link *l = link_find(n, id);
+	const struct core_msg *last;
+
+	if (!l || l->state != LINK_UP || l->want_write || l->tx_last >= l->tx_tail)
+		return false;
+	last = (const void *)(l->tx + l->tx_last + sizeof(struct wire_header));
+	ret->fd = l->fd;
+	ret->head = l->tx + l->tx_head;
+	ret->len = l->tx_tail - (size_t)last->count * WIRE_PAGE_SIZE - l->tx_head;
+	return last->type == MSG_PAGE_DATA;
+}
+
+void net_room_sent(struct net *n, link_id id, size_t sent)
+{
+	struct link *l = link_find(n, id);
+
+	n->stats.writes++;
+	n->stats.bytes_out += sent;
+	l->tx_head += sent;
+	if (l->tx_head == l->tx_tail)
+		tx_emptied(l);
 }
 
 bool link_write(struct link *l)

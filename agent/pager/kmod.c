@@ -148,6 +148,26 @@ static int read_pages(struct pager *p, uint16_t region, uint64_t page, uint32_t 
 	return run_do(p, DSM_IOC_READ, region, page, count, buf, 0);
 }
 
+/* From the page cache to the socket, without a stay in the agent's memory. */
+static ssize_t send_pages(struct pager *p, uint16_t region, uint64_t page, uint32_t count, int sock,
+			  const void *head, size_t len)
+{
+	struct dsm_send send = {
+		.head = (uintptr_t)head,
+		.page = page,
+		.count = count,
+		.head_len = (uint32_t)len,
+		.socket = sock,
+		.region = region,
+	};
+	int sent;
+
+	if (count > DSM_SEND_PAGES_MAX || len > DSM_SEND_HEAD_MAX)
+		return -E2BIG;
+	sent = ioctl(p->fd, DSM_IOC_SEND, &send);
+	return sent < 0 ? -errno : sent;
+}
+
 static int fail(struct pager *p, uint16_t region, uint64_t page, uint32_t count, int error)
 {
 	struct nl_msg *msg = kmod_ctl_new(&p->ctl, DSM_CMD_REQS_SET, false);
@@ -291,6 +311,7 @@ const struct pager_ops pager_kmod = {
 	.drop = drop,
 	.take = take,
 	.read = read_pages,
+	.send = send_pages,
 	.fail = fail,
 	.identity_get = kmod_identity_get,
 	.identity_set = kmod_identity_set,

@@ -119,6 +119,14 @@ struct pager_ops {
 	/* Copy out @count pages that are present (READ or WRITE). */
 	int (*read)(struct pager *p, uint16_t region, uint64_t page, uint32_t count, void *buf);
 	/*
+	 * Optional. Sends @len bytes at @head and behind them @count pages that
+	 * are present to the stream socket @sock, as much as it takes without
+	 * waiting. Returns the bytes that it took; or a negative errno, when none
+	 * of them went, and the caller may do the same by read().
+	 */
+	ssize_t (*send)(struct pager *p, uint16_t region, uint64_t page, uint32_t count, int sock,
+			const void *head, size_t len);
+	/*
 	 * Who waits for the page gets SIGBUS; a later access faults again.
 	 * @err 0: nobody does; who waits looks again, and faults again where
 	 * the page does not allow it.

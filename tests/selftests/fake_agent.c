@@ -126,6 +126,21 @@ int agent_revoke(struct agent *a, uint64_t page, uint16_t mode, void *data)
 	return agent_run(a, DSM_IOC_REVOKE, 0, page, 1, data, mode);
 }
 
+ssize_t agent_send(struct agent *a, uint64_t page, uint32_t count, int sock, const void *head,
+		   uint32_t len)
+{
+	struct dsm_send send = {
+		.head = (uintptr_t)head,
+		.page = page,
+		.count = count,
+		.head_len = len,
+		.socket = sock,
+	};
+	int sent = ioctl(a->fd, DSM_IOC_SEND, &send);
+
+	return sent < 0 ? -errno : sent;
+}
+
 int agent_answer(struct agent *a, uint64_t page, uint32_t count, int error)
 {
 	struct nl_msg *msg = kmod_ctl_new(&a->ctl, DSM_CMD_REQS_SET, false);

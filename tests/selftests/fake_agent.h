@@ -50,6 +50,9 @@ int agent_run(struct agent *a, unsigned long cmd, uint16_t region, uint64_t page
 int agent_install(struct agent *a, uint64_t page, int fill, enum dsm_page_state state);
 int agent_upgrade(struct agent *a, uint64_t page);
 int agent_revoke(struct agent *a, uint64_t page, uint16_t mode, void *data);
+/* DSM_IOC_SEND of region 0: bytes sent, or a negative errno. */
+ssize_t agent_send(struct agent *a, uint64_t page, uint32_t count, int sock, const void *head,
+		   uint32_t len);
 int agent_answer(struct agent *a, uint64_t page, uint32_t count, int error);
 
 /* The next request within @ms: 1 with *req, or 0. */

@@ -52,6 +52,7 @@ TEST_F(input, bad_addresses)
 	EXPECT_EQ(EFAULT, call(self->fd, DSM_IOC_PREFETCH, bad));
 	EXPECT_EQ(EFAULT, call(self->agent.fd, DSM_IOC_INSTALL, bad));
 	EXPECT_EQ(EFAULT, call(self->agent.fd, DSM_IOC_REVOKE, bad));
+	EXPECT_EQ(EFAULT, call(self->agent.fd, DSM_IOC_SEND, bad));
 }
 
 TEST_F(input, attach)
@@ -115,12 +116,14 @@ TEST_F(input, a_program_cannot_do_what_agents_do)
 {
 	struct dsm_run run = { .count = 1, .mode = DSM_PAGE_SHARED };
 	struct dsm_runs runs = { .runs = (uintptr_t)&run, .count = 1 };
+	struct dsm_send send = { .count = 1 };
 	char byte[64];
 
 	EXPECT_EQ(EPERM, call(self->fd, DSM_IOC_INSTALL, &runs));
 	EXPECT_EQ(EPERM, call(self->fd, DSM_IOC_UPGRADE, &runs));
 	EXPECT_EQ(EPERM, call(self->fd, DSM_IOC_REVOKE, &runs));
 	EXPECT_EQ(EPERM, call(self->fd, DSM_IOC_READ, &runs));
+	EXPECT_EQ(EPERM, call(self->fd, DSM_IOC_SEND, &send));
 	EXPECT_EQ(-1, read(self->fd, byte, sizeof(byte)));
 	EXPECT_EQ(EINVAL, errno);
 }
@@ -191,6 +194,39 @@ TEST_F(input, runs)
 	EXPECT_EQ(-EINVAL, agent_run(a, DSM_IOC_READ, 0, 0, 1, bytes, 1));
 	EXPECT_EQ(-ENOENT, agent_run(a, DSM_IOC_READ, 0, 0, 1, bytes, 0));
 	EXPECT_EQ(DSM_PAGE_INVALID, program_state(self->fd, 0, NULL));
+}
+
+TEST_F(input, sends)
+{
+	static char bytes[DSM_SEND_HEAD_MAX + 1];
+	struct agent *a = &self->agent;
+	struct dsm_send bad = { .count = 1, .reserved = 1 };
+	int stream[2], packets[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, stream));
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_DGRAM, 0, packets));
+	ASSERT_EQ(0, agent_install(a, 0, 'x', DSM_PAGE_SHARED));
+	EXPECT_EQ(-EINVAL, agent_send(a, 0, 0, stream[0], bytes, 1));
+	EXPECT_EQ(-EINVAL, agent_send(a, 0, DSM_SEND_PAGES_MAX + 1, stream[0], bytes, 1));
+	EXPECT_EQ(-EINVAL, agent_send(a, 0, 1, stream[0], bytes, sizeof(bytes)));
+	EXPECT_EQ(EINVAL, call(a->fd, DSM_IOC_SEND, &bad));
+	bad = (struct dsm_send){ .count = 1, .reserved2 = 1 };
+	EXPECT_EQ(EINVAL, call(a->fd, DSM_IOC_SEND, &bad));
+	bad = (struct dsm_send){ .count = 1, .region = 9 };
+	EXPECT_EQ(ENOENT, call(a->fd, DSM_IOC_SEND, &bad));
+	EXPECT_EQ(-ENOENT, agent_send(a, 1, 1, stream[0], bytes, 1));
+	EXPECT_EQ(-ERANGE, agent_send(a, REGION_PAGES - 1, 2, stream[0], bytes, 1));
+	EXPECT_EQ(-ERANGE, agent_send(a, ~0ull, 1, stream[0], bytes, 1));
+	EXPECT_EQ(-EFAULT, agent_send(a, 0, 1, stream[0], (void *)8, 1));
+	EXPECT_EQ(-EBADF, agent_send(a, 0, 1, -1, bytes, 1));
+	EXPECT_EQ(-ENOTSOCK, agent_send(a, 0, 1, self->fd, bytes, 1));
+	EXPECT_EQ(-EOPNOTSUPP, agent_send(a, 0, 1, packets[0], bytes, 1));
+	/* Nothing went. */
+	EXPECT_EQ(-1, recv(stream[1], bytes, 1, MSG_DONTWAIT));
+	for (int i = 0; i < 2; i++) {
+		close(stream[i]);
+		close(packets[i]);
+	}
 }
 
 TEST_F(input, reads_of_requests_shorter_than_one)

@@ -6,6 +6,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -114,6 +115,60 @@ TEST_F(revoke, reading_copies_pages_and_leaves_them)
 	EXPECT_EQ('q', bytes[PAGE]);
 	EXPECT_EQ(DSM_PAGE_MODIFIED, program_state(self->fd, 6, NULL));
 	EXPECT_EQ(-ENOENT, agent_run(&self->agent, DSM_IOC_READ, 0, 7, 2, bytes, 0));
+}
+
+TEST_F(revoke, sending_puts_pages_behind_a_head)
+{
+	char bytes[5 + 2 * PAGE];
+	int pair[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	ASSERT_EQ(0, agent_install(&self->agent, 6, 'p', DSM_PAGE_MODIFIED));
+	ASSERT_EQ(0, agent_install(&self->agent, 7, 'q', DSM_PAGE_SHARED));
+	self->map[6 * PAGE] = 'P';
+	ASSERT_EQ(sizeof(bytes), agent_send(&self->agent, 6, 2, pair[0], "head:", 5));
+	ASSERT_EQ(sizeof(bytes), recv(pair[1], bytes, sizeof(bytes), MSG_WAITALL));
+	EXPECT_EQ(0, memcmp(bytes, "head:Pppp", 9));
+	EXPECT_EQ('p', bytes[5 + PAGE - 1]);
+	EXPECT_EQ('q', bytes[5 + PAGE]);
+	EXPECT_EQ('q', bytes[5 + 2 * PAGE - 1]);
+	EXPECT_EQ(DSM_PAGE_MODIFIED, program_state(self->fd, 6, NULL));
+	/* Nothing of them is held any more. */
+	EXPECT_EQ(0, agent_revoke(&self->agent, 6, DSM_REVOKE_DROP, NULL));
+	EXPECT_EQ(-ENOENT, agent_send(&self->agent, 6, 2, pair[0], "head:", 5));
+	EXPECT_EQ(PAGE, agent_send(&self->agent, 7, 1, pair[0], NULL, 0));
+	close(pair[0]);
+	close(pair[1]);
+}
+
+/* What a socket takes of it, it takes from the front. */
+TEST_F(revoke, sending_stops_where_the_socket_is_full)
+{
+	static char bytes[64 * 16 * PAGE];
+	ssize_t sent = 0, taken = 0, n;
+	int pair[2];
+
+	ASSERT_EQ(0, socketpair(AF_UNIX, SOCK_STREAM, 0, pair));
+	for (uint64_t i = 0; i < 16; i++)
+		ASSERT_EQ(0, agent_install(&self->agent, i, 'a' + (int)i, DSM_PAGE_SHARED));
+	for (int i = 0; i < 64; i++) {
+		n = agent_send(&self->agent, 0, 16, pair[0], "h", 1);
+		if (n < 0)
+			break;
+		sent += n;
+	}
+	EXPECT_EQ(-EAGAIN, n);
+	while ((n = recv(pair[1], bytes + taken, sizeof(bytes) - (size_t)taken, MSG_DONTWAIT)) > 0)
+		taken += n;
+	EXPECT_EQ(sent, taken);
+	for (ssize_t i = 0; i < taken; i++) {
+		size_t at = (size_t)i % (1 + 16 * PAGE);
+
+		ASSERT_EQ(at ? 'a' + (int)((at - 1) / PAGE) : 'h', bytes[i]);
+	}
+	close(pair[1]);
+	EXPECT_EQ(-EPIPE, agent_send(&self->agent, 0, 1, pair[0], "h", 1));
+	close(pair[0]);
 }
 
 TEST_F(revoke, a_present_page_is_replaced)

@@ -189,6 +189,23 @@ static int fake_read(struct pager *p, uint16_t region, uint64_t page, uint32_t c
 	return 0;
 }
 
+/* Head and pages, cut off where a socket might be full. */
+static ssize_t fake_send(struct pager *p, uint16_t region, uint64_t page, uint32_t count, int sock,
+			 const void *head, size_t len)
+{
+	static char bytes[65536 + CORE_MSG_PAGES * PAGER_PAGE_SIZE];
+	size_t all = len + (size_t)count * PAGER_PAGE_SIZE;
+	ssize_t sent;
+
+	if (!p->takes || len > 65536)
+		return -EAGAIN;
+	memcpy(bytes, head, len);
+	fake_read(p, region, page, count, bytes + len);
+	sent = send(sock, bytes, all < p->takes ? all : p->takes, MSG_DONTWAIT | MSG_NOSIGNAL);
+	p->sends++;
+	return sent < 0 ? -errno : sent;
+}
+
 static int fake_fail(struct pager *p, uint16_t region, uint64_t page, uint32_t count, int err)
 {
 	for (uint32_t i = 0; i < count; i++)
@@ -234,6 +251,7 @@ const struct pager_ops pager_uffd = {
 	.drop = fake_drop,
 	.take = fake_take,
 	.read = fake_read,
+	.send = fake_send,
 	.fail = fake_fail,
 	.region_fd = fake_region_fd,
 	.attach = fake_attach,

@@ -29,6 +29,8 @@ struct pager {
 	struct rig_page pages[RIG_PAGES];
 	unsigned int busy; /* so many revoking calls find the page pinned */
 	unsigned int revokes;
+	size_t takes; /* bytes that a socket takes of a send(); 0: read() has to do */
+	unsigned int sends;
 	int attached; /* userfaultfds held */
 	struct pager_identity identity;
 };

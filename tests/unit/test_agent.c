@@ -56,6 +56,30 @@ static void what_one_node_writes_the_others_read(void **state)
 	assert_string_equal(get(1, 5), "from the third");
 }
 
+/* However much of a page and what comes before it the socket takes at once. */
+static void pages_that_the_pager_sends_arrive(void **state)
+{
+	static const size_t takes[] = { 1, 100, 128, 129, 1000, 4096, 4223, 4224, 100000 };
+	size_t n = sizeof(takes) / sizeof(takes[0]);
+	char text[20];
+
+	(void)state;
+	for (unsigned int i = 0; i < 2; i++)
+		assert_int_equal(rig_start(i, NULL), 0);
+	for (uint64_t page = 0; page < n; page++) {
+		snprintf(text, sizeof(text), "page %u", (unsigned int)page);
+		put(0, page, text);
+	}
+	for (uint64_t page = 0; page < n; page++) {
+		snprintf(text, sizeof(text), "page %u", (unsigned int)page);
+		rig_pager(0)->takes = takes[page];
+		assert_string_equal(get(1, page), text);
+	}
+	assert_true(rig_pager(0)->sends > 0);
+	put(1, 0, "and back");
+	assert_string_equal(get(0, 0), "and back");
+}
+
 static void a_writer_is_alone(void **state)
 {
 	(void)state;
@@ -350,6 +374,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(what_one_node_writes_the_others_read),
+		TEST(pages_that_the_pager_sends_arrive),
 		TEST(a_writer_is_alone),
 		TEST(a_pinned_page_goes_when_its_io_has_ended),
 		TEST(an_exhausted_pool_is_an_error_not_a_wait),

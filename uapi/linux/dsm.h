@@ -221,6 +221,42 @@ struct dsm_runs {
 /* DSM_IOC_READ: copy pages that are present to @data. @mode: 0. */
 #define DSM_IOC_READ		_IOW(0xD5, 0x13, struct dsm_runs)
 
+#define DSM_SEND_PAGES_MAX	16	/* in one struct dsm_send */
+#define DSM_SEND_HEAD_MAX	256	/* bytes before them */
+
+/**
+ * struct dsm_send - DSM_IOC_SEND: bytes, and then pages, to a socket
+ * @head: address of the caller's bytes that go first
+ * @page: first page
+ * @count: pages, 1 to DSM_SEND_PAGES_MAX; all of them must be present
+ * @head_len: bytes at @head, 0 to DSM_SEND_HEAD_MAX
+ * @socket: descriptor of a stream socket
+ * @region: number of the region
+ * @reserved: 0
+ * @reserved2: 0
+ *
+ * The same as DSM_IOC_READ behind a copy of @head, and a send() of it all with
+ * MSG_DONTWAIT and MSG_NOSIGNAL, but for the copy. Returns how many bytes
+ * the socket took, which may be fewer than there are.
+ *
+ * Errors, where it took none: EPERM not a bound descriptor; EINVAL; EFAULT; ENOENT no
+ * such region, or a page is not present; ERANGE beyond the region; EBADF and
+ * ENOTSOCK @socket; EOPNOTSUPP that is no stream, or the machine has high
+ * memory; those of send(), EAGAIN and EPIPE among them.
+ */
+struct dsm_send {
+	__u64 head;
+	__u64 page;
+	__u32 count;
+	__u32 head_len;
+	__s32 socket;
+	__u16 region;
+	__u16 reserved;
+	__u64 reserved2;
+};
+
+#define DSM_IOC_SEND		_IOW(0xD5, 0x14, struct dsm_send)
+
 /* ------------------------------------------------------------ netlink */
 
 #define DSM_GENL_NAME		"dsm"
