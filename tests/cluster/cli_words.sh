@@ -65,6 +65,38 @@ commands_have_json() {
 	done < <(commands)
 }
 
+# What documents show is C that compiles, with the variables that they take for granted.
+fragments_compile() {
+	{
+		cat <<-'END'
+			#include <dsm_channel.h>
+			#include <dsm_heap.h>
+			#include <dsm_map.h>
+			#include <dsm_map_server.h>
+			#include <dsm_ring.h>
+			#include <string.h>
+			dsm_segment_t *seg;
+			dsm_heap_t *heap;
+			dsm_map_t *map;
+			dsm_map_client_t *client;
+			dsm_ring_t *ring;
+			dsm_listener_t *listener;
+			dsm_conn_t *conn;
+			dsm_channel_t *ch;
+			struct dsm_ring_message message;
+			uint64_t version, number;
+			char buffer[64];
+			ssize_t n;
+			int event;
+		END
+		awk '/^```c$/ { print "void fragment" ++n "(void);\nvoid fragment" n "(void)\n{"; on = 1; next }
+			/^```$/ && on { print "}"; on = 0 } on' docs/*.md
+	} >"$dir/fragments.c"
+	grep -c '^void fragment' "$dir/fragments.c"
+	cc -std=gnu11 -Wall -Wextra -Werror -Ilib/include -fsyntax-only "$dir/fragments.c" &&
+		[ "$(grep -c '^void fragment.*;' "$dir/fragments.c")" -ge 7 ]
+}
+
 documents_are_complete() {
 	local header
 	check "docs/protocol.md names every message" names_all docs/protocol.md \
@@ -76,6 +108,7 @@ documents_are_complete() {
 			'^[a-z][^(]*[ *](dsm_[a-z_]+)\(' "lib/include/dsm/$header.h"
 	done
 	check "dsm(1) tells every command's JSON" commands_have_json
+	check "the documents' C compiles" fragments_compile
 	check "documents point at what exists" python3 - <<-'END'
 		import os, re, sys
 		bad = []

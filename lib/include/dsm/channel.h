@@ -18,6 +18,11 @@
  * handshake of wait-free snapshots: readers announce, the writer helps). On a dsm: segment a value is
  * pushed to the nodes that read it; reading stays on the node.
  *
+ * Hearts. The process of a seat shows that it lives every millisecond while either side reads or
+ * writes, and two and a half times in the other side's stale_ms when neither did for 200 ms: so an
+ * idle channel costs next to nothing, and a death is noticed within stale_ms all the same. On a dsm:
+ * segment the agents tell.
+ *
  * Threads may share a handle: writes are one after the other, and so are reads. After
  * fork() the child may read with the parent's handle, but does not have its seat.
  *
