@@ -19,7 +19,7 @@ help:
 #: make test-debug-kernel   selftests and two-VM cases on a kernel that checks itself (built once)
 #: make test-mutants each deliberate break is found by some suite
 #: make sim          100,000 schedules of the protocol core
-#: make bench        the speed table, and build/bench.json; FIGURES="map_get ..." only these
+#: make bench        the speed table, build/bench.json, and heaps drawn; FIGURES="map_get ..." only these
 #: make lint         checkpatch, sparse, clang-tidy, shellcheck and others; LINTS="tidy ..." only these
 #: make docs         the API reference (Doxygen) into build/docs/html
 #: make deps         install every Debian package that any of these needs
@@ -58,6 +58,7 @@ test-mutants: test-build
 bench: | build/.deps-bench
 	+$(MAKE) programs tools
 	tests/bench/bench.py $(FIGURES)
+	$(if $(FIGURES),,tests/bench/plot_heap.py)
 
 lint: | build/.deps-lint
 	scripts/lint.sh $(LINTS)

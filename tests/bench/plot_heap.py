@@ -14,7 +14,8 @@ STRATEGIES = (("size classes", "#7a5195"), ("first fit", "#1f5fa8"), ("best fit"
               ("worst fit", "#d1495b"))
 PANELS = (("ns a pair of free and allocate", lambda row: row[1]),
           ("MiB the heap has, 3.1 of it in use", lambda row: row[2] / 2 ** 20),
-          ("% of the free bytes outside the largest free place", lambda row: row[4]))
+          ("% of the free bytes outside the largest free place", lambda row: row[4]),
+          ("% of the blocks' bytes that nobody asked for", lambda row: row[5]))
 WIDTH, HEIGHT, LEFT, TOP_SPACE, GAP = 760, 170, 60, 40, 50
 
 
