@@ -30,6 +30,7 @@ struct ear {
 static uv_loop_t loop;
 static struct ear ears[AGENTS];
 static uint16_t port;
+static unsigned int offers; /* heard by all of them */
 
 static void on_datagram(void *ctx, const struct core_msg *m, const void *recs,
 			const struct core_addr *from)
@@ -39,6 +40,7 @@ static void on_datagram(void *ctx, const struct core_msg *m, const void *recs,
 	(void)recs;
 	e->heard[m->type]++;
 	e->last = *m;
+	offers += m->type == MSG_OFFER;
 	if (m->type == MSG_DISCOVER)
 		e->from = *from;
 }
@@ -61,6 +63,7 @@ static int setup(void **state)
 	log_level_set(LOG_LEVEL_ERROR + 1);
 	assert_int_equal(uv_loop_init(&loop), 0);
 	port = free_udp_port();
+	offers = 0;
 	for (int i = 0; i < AGENTS; i++) {
 		struct discover_config cfg = { &loop, &ears[i].host, "test", port };
 
@@ -124,6 +127,22 @@ static void all_on_the_host_hear_a_broadcast(void **state)
 		run_until(&ears[i].heard[MSG_DISCOVER], 1);
 		assert_int_equal(ears[i].from.port, 4711); /* what one can dial */
 	}
+}
+
+/* Behind a firewall that lets pass nothing else; on a host of several agents one of them hears it. */
+static void an_answer_goes_to_the_known_port_too(void **state)
+{
+	struct core_msg ask = discover_msg(4711);
+	struct core_msg answer = {
+		.type = MSG_OFFER, .a = 1, .b = 2, .arg = 3, .name = "test", .nrecs = 1
+	};
+	struct core_addr rec = { .port = 9900 };
+
+	(void)state;
+	discover_broadcast(ears[0].d, &ask, NULL);
+	run_until(&ears[1].heard[MSG_DISCOVER], 1);
+	discover_send(ears[1].d, &ears[1].from, &answer, &rec);
+	run_until(&offers, 2);
 }
 
 static void an_answer_reaches_just_who_asked(void **state)
@@ -211,6 +230,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(all_on_the_host_hear_a_broadcast),
 		TEST(an_answer_reaches_just_who_asked),
+		TEST(an_answer_goes_to_the_known_port_too),
 		TEST(other_clusters_are_not_heard),
 		TEST(malformed_datagrams_are_counted_and_forgotten),
 	};
