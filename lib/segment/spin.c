@@ -7,6 +7,11 @@
  * and then tries as long as being woken takes. When that is answered, but late, the other side
  * may be asleep each time, and resting: so it goes on until that one has tried as well.
  *
+ * Now and then the other side is held up: by an interrupt, or because its processor was taken from
+ * it. Whoever sleeps then makes the other one wait for a wake-up, who sleeps in turn, and it
+ * is long until both are awake again. So each quick answer earns a few looks, to be spent where one
+ * is not quick. What looking in vain can cost is thus a small part of each message.
+ *
  * Yielding pays when the other side runs on the same processor, or is quick, and
  * nobody else is there to take the time slice. Two of one processor that wait for each other by
  * turns then need neither to sleep nor to wake each other. If it took longer than being woken
@@ -28,6 +33,9 @@
 #define REST_FIRST 64u	 /* waits */
 #define REST_MOST  256u	 /* not more, for two sides that rest to meet */
 #define CREDIT	   (2 * REST_FIRST)
+
+#define EARNED	   2u		/* by a quick answer */
+#define SAVED_MOST (2u * PROBE) /* held up, asleep and woken */
 
 #define YIELDS		 3u
 #define YIELD_LATE_NS	 40000u
@@ -51,6 +59,7 @@ void seg_spin_begin(struct seg_spin *s)
 	set(&s->credit, CREDIT);
 	set(&s->rest, 0);
 	set(&s->pause, REST_FIRST);
+	set(&s->saved, 0);
 	set(&s->yields, 0);
 	set(&s->yield_rest, 0);
 	set(&s->yield_pause, YIELD_REST_FIRST);
@@ -91,6 +100,8 @@ void seg_spin_paid(struct seg_spin *s, uint32_t took)
 		set(&s->turns, turns < MOST ? turns : MOST);
 		set(&s->credit, 0);
 		set(&s->pause, REST_FIRST);
+		if (get(&s->saved) < SAVED_MOST)
+			set(&s->saved, get(&s->saved) + EARNED);
 	} else if (credit == 1) {
 		rest(s);
 	} else {
@@ -109,6 +120,22 @@ void seg_spin_failed(struct seg_spin *s, uint32_t turns)
 		set(&s->credit, credit - CREDIT / 8);
 	else
 		rest(s);
+}
+
+bool seg_spin_longer(struct seg_spin *s, uint32_t turns, seg_ready ready, const void *arg)
+{
+	uint32_t saved = get(&s->saved);
+
+	for (uint32_t i = 0; i < saved; i++) {
+		if (ready(arg)) {
+			set(&s->saved, saved - i);
+			return true;
+		}
+		seg_spin_relax();
+	}
+	set(&s->saved, 0);
+	seg_spin_failed(s, turns);
+	return false;
 }
 
 uint32_t seg_spin_yields(struct seg_spin *s)

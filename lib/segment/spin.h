@@ -21,6 +21,7 @@ struct seg_spin {
 	_Atomic uint32_t credit; /* late answers and failures to bear with */
 	_Atomic uint32_t rest;	 /* waits without looking from now on */
 	_Atomic uint32_t pause;	 /* the next rest, in waits */
+	_Atomic uint32_t saved;	 /* looks that quick answers have earned, for one that is not */
 	/* Yielding. */
 	_Atomic uint32_t yields;      /* the last time it was of use; 0: it was not */
 	_Atomic uint32_t yield_rest;  /* waits without from now on */
@@ -42,6 +43,8 @@ uint32_t seg_spin_turns(struct seg_spin *s);
 /* After looking: it came after @took looks, or not in all @turns of them. */
 void seg_spin_paid(struct seg_spin *s, uint32_t took);
 void seg_spin_failed(struct seg_spin *s, uint32_t turns);
+/* Looks on for as long as quick answers have earned, after @turns looks in vain. */
+bool seg_spin_longer(struct seg_spin *s, uint32_t turns, seg_ready ready, const void *arg);
 /* How often to yield in this wait, and what came of it; @ns: the time that took. */
 uint32_t seg_spin_yields(struct seg_spin *s);
 void seg_spin_yielded(struct seg_spin *s, bool paid, uint64_t ns);
@@ -72,8 +75,8 @@ static inline __attribute__((always_inline)) enum seg_found seg_spin(struct seg_
 		}
 		seg_spin_relax();
 	}
-	if (turns)
-		seg_spin_failed(s, turns);
+	if (turns && seg_spin_longer(s, turns, ready, arg))
+		return SEG_LOOKED;
 	return seg_spin_yield(s, ready, arg) ? SEG_YIELDED : SEG_NOTHING;
 }
 

@@ -2,8 +2,8 @@
 /*
  * floor_ring CPU,CPU [COUNT [NAME]]: the least that passing messages between two processes costs here.
  * Prints the rate of 64-byte slots of fixed size through shared memory (slots_64), the round
- * trip of a word that both spin on (spin_round_trip; on two CPUs only), and that of a word they
- * sleep on by futexes (futex_round_trip).
+ * trip of a word that both spin on (spin_round_trip; on two CPUs only), that of a word they
+ * sleep on by futexes (futex_round_trip), and that of one for which they yield (yield_round_trip).
  */
 #include <limits.h>
 #include <linux/futex.h>
@@ -127,6 +127,23 @@ static void futexes(bool first, uint32_t n)
 	}
 }
 
+static void yield_until(_Atomic uint32_t *word, uint32_t value)
+{
+	while (atomic_load_explicit(word, memory_order_acquire) != value)
+		sched_yield();
+}
+
+static void yields(bool first, uint32_t n)
+{
+	for (uint32_t i = 1; i <= n; i++) {
+		if (first)
+			atomic_store_explicit(&m->there, i, memory_order_release);
+		yield_until(first ? &m->back : &m->there, i);
+		if (!first)
+			atomic_store_explicit(&m->back, i, memory_order_release);
+	}
+}
+
 static void rate(bool first, uint32_t n)
 {
 	if (first)
@@ -185,5 +202,7 @@ int main(int argc, char **argv)
 		printf("spin_round_trip %.4f us\n", both(spin, n) / 1e3);
 	if (asked("futex_round_trip"))
 		printf("futex_round_trip %.4f us\n", both(futexes, n) / 1e3);
+	if (asked("yield_round_trip"))
+		printf("yield_round_trip %.4f us\n", both(yields, n) / 1e3);
 	return 0;
 }

@@ -153,10 +153,51 @@ static void it_says_how_it_came(void **state)
 
 	assert_int_equal(seg_spin(*state, ready_after, &after), SEG_LOOKED);
 	looked_for = 0;
+	begin(state);
 	after = seg_spin_turns(*state) + 1;
 	assert_int_equal(seg_spin(*state, ready_after, &after), SEG_YIELDED);
 	after = UINT32_MAX;
 	assert_int_equal(seg_spin(*state, ready_after, &after), SEG_NOTHING);
+}
+
+/* Waits of which each is answered after @after looks; how many of them needed no yield. */
+static uint32_t waits_looking(struct seg_spin *s, uint32_t waits, uint32_t after, uint64_t *looks)
+{
+	uint32_t looking = 0;
+
+	for (uint32_t i = 0; i < waits; i++) {
+		looked_for = 0;
+		looking += seg_spin(s, ready_after, &after) == SEG_LOOKED;
+		*looks += looked_for;
+	}
+	return looking;
+}
+
+static void one_that_was_held_up_is_waited_for(void **state)
+{
+	uint64_t looks = 0;
+
+	assert_int_equal(waits_looking(*state, WAITS, QUICK, &looks), WAITS);
+	assert_int_equal(waits_looking(*state, 1, 2 * LATE, &looks), 1);
+	assert_int_equal(waits_looking(*state, WAITS, QUICK, &looks), WAITS);
+}
+
+static void what_it_waits_in_vain_was_earned_before(void **state)
+{
+	uint64_t looks = 0;
+
+	/* Few quick answers are worth a short look, however many there were before that. */
+	assert_int_equal(waits_looking(*state, WAITS, QUICK, &looks), WAITS);
+	assert_int_equal(waits_looking(*state, 1, UINT32_MAX, &looks), 0);
+	assert_int_equal(waits_looking(*state, 10, QUICK, &looks), 10);
+	looks = 0;
+	assert_int_equal(waits_looking(*state, 1, UINT32_MAX, &looks), 0);
+	assert_true(looks < 2 * QUICK + 200);
+	/* And many for no more than a moment. */
+	assert_int_equal(waits_looking(*state, 10 * WAITS, QUICK, &looks), 10 * WAITS);
+	looks = 0;
+	assert_int_equal(waits_looking(*state, 1, UINT32_MAX, &looks), 0);
+	assert_true(looks < 4 * LATE);
 }
 
 #define TEST(f) cmocka_unit_test_setup(f, begin)
@@ -172,6 +213,8 @@ int main(void)
 		TEST(yields_in_vain_are_seldom),
 		TEST(yields_that_took_a_time_slice_cost_little_in_all),
 		TEST(it_says_how_it_came),
+		TEST(one_that_was_held_up_is_waited_for),
+		TEST(what_it_waits_in_vain_was_earned_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
