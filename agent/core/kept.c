@@ -140,18 +140,17 @@ void kept_forget(struct core *c)
 
 static void not_lost(struct core *c, page_key key, struct page *p, void *ctx)
 {
-	const struct rec_extent *e = ctx;
-
 	(void)c;
-	if (key >= e->key && key - e->key < e->count)
-		p->flags &= (uint8_t) ~(P_TOUCHED | P_LOST);
+	(void)key;
+	(void)ctx;
+	p->flags &= (uint8_t) ~(P_TOUCHED | P_LOST);
 }
 
 static void gone(struct core *c, struct rec_extent e, bool lost)
 {
 	extent_remove(c, e.key, e.count);
 	if (lost)
-		page_each(c, not_lost, &e);
+		page_each_in(c, e.key, e.key + e.count, not_lost, NULL);
 }
 
 static void apply(struct core *c, const struct core_kept *k, bool *lost)

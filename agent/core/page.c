@@ -37,19 +37,30 @@ struct page *page_get(struct core *c, page_key key)
 	return &l->pages[key % LEAF_PAGES];
 }
 
-void page_each(struct core *c, void (*fn)(struct core *c, page_key key, struct page *p, void *ctx),
-	       void *ctx)
+void page_each_in(struct core *c, page_key first, page_key end, page_fn fn, void *ctx)
 {
+	uint64_t leaf = first / LEAF_PAGES, *keys = NULL;
 	size_t n;
-	uint64_t *keys = map_keys(&c->leaves, &n);
 
+	if (first >= end)
+		return;
+	/* By the range where that is less than what this node knows. */
+	n = (end - 1) / LEAF_PAGES - leaf + 1;
+	if (n > c->nleaves)
+		keys = map_keys(&c->leaves, &n);
 	for (size_t i = 0; i < n; i++) {
-		struct leaf *l = map_get(&c->leaves, keys[i]);
+		struct leaf *l = map_get(&c->leaves, keys ? keys[i] : leaf + i);
 
 		for (unsigned int k = 0; l && k < LEAF_PAGES; k++)
-			fn(c, l->first + k, &l->pages[k], ctx);
+			if (l->first + k >= first && l->first + k < end)
+				fn(c, l->first + k, &l->pages[k], ctx);
 	}
 	free(keys);
+}
+
+void page_each(struct core *c, page_fn fn, void *ctx)
+{
+	page_each_in(c, 0, UINT64_MAX, fn, ctx);
 }
 
 static void page_reset(struct core *c, page_key key, struct page *p, void *ctx)

@@ -118,8 +118,11 @@ void rebuild_drained(struct core *c);
 /* page.c: pages at this node */
 struct page *page_find(struct core *c, page_key key);
 struct page *page_get(struct core *c, page_key key);
-void page_each(struct core *c, void (*fn)(struct core *c, page_key key, struct page *p, void *ctx),
-	       void *ctx);
+typedef void (*page_fn)(struct core *c, page_key key, struct page *p, void *ctx);
+/* All pages that this node knows, and perhaps their neighbours, by their keys. */
+void page_each(struct core *c, page_fn fn, void *ctx);
+/* Of these those from @first on, before @end. It costs as many as there are of either. */
+void page_each_in(struct core *c, page_key first, page_key end, page_fn fn, void *ctx);
 void page_forget_all(struct core *c);
 void page_stash_drop(struct core *c, page_key key, struct page *p);
 void page_drop(struct core *c, page_key key, struct page *p);

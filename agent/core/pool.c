@@ -371,17 +371,9 @@ void pool_restart_freeing(struct core *c)
 }
 
 /* Every node: forget these pages. */
-struct range {
-	uint64_t first, end;
-	bool busy;
-};
-
 static void forget_page(struct core *c, page_key key, struct page *p, void *ctx)
 {
-	const struct range *r = ctx;
-
-	if (key < r->first || key >= r->end)
-		return;
+	(void)ctx;
 	home_forget(c, key);
 	page_drop(c, key, p);
 	p->flags &= (uint8_t) ~(P_HAD | P_HAD_M);
@@ -390,11 +382,11 @@ static void forget_page(struct core *c, page_key key, struct page *p, void *ctx)
 
 static void find_revoking(struct core *c, page_key key, struct page *p, void *ctx)
 {
-	struct range *r = ctx;
+	bool *busy = ctx;
 
 	(void)c;
-	if (key >= r->first && key < r->end && (p->flags & P_REVOKING))
-		r->busy = true;
+	(void)key;
+	*busy |= p->flags & P_REVOKING;
 }
 
 /* Tells the master of each freed range that is really gone here. */
@@ -405,10 +397,10 @@ void pool_dropped(struct core *c)
 
 	for (size_t i = 0; i < c->ndropping; i++) {
 		struct dropping *d = &c->dropping[i];
-		struct range r = { .first = d->first, .end = d->end };
+		bool busy = false;
 
-		page_each(c, find_revoking, &r);
-		if (r.busy) {
+		page_each_in(c, d->first, d->end, find_revoking, &busy);
+		if (busy) {
 			c->dropping[n++] = *d;
 			continue;
 		}
@@ -420,19 +412,19 @@ void pool_dropped(struct core *c)
 
 void pool_on_free(struct core *c, const struct core_msg *m)
 {
-	struct range r = { .first = m->key, .end = m->key + m->count };
+	page_key first = m->key, end = first + m->count;
 
 	if (m->count == WHOLE_REGION)
-		r.end = m->key + (1ull << 48);
+		end = first + (1ull << 48);
 	c->frees++;
-	page_each(c, forget_page, &r);
-	request_restart_range(c, r.first, r.end);
-	asked_freed(c, r.first, r.end);
+	page_each_in(c, first, end, forget_page, NULL);
+	request_restart_range(c, first, end);
+	asked_freed(c, first, end);
 	if (!is_master(c)) /* the master remembers until all have forgotten */
-		extent_remove(c, r.first, r.end - r.first);
+		extent_remove(c, first, end - first);
 	c->dropping = core_realloc(c->dropping, (c->ndropping + 1) * sizeof(*c->dropping));
 	c->dropping[c->ndropping++] =
-		(struct dropping){ .first = r.first, .end = r.end, .id = m->a, .master = m->src };
+		(struct dropping){ .first = first, .end = end, .id = m->a, .master = m->src };
 	pool_dropped(c);
 }
 

@@ -492,6 +492,45 @@ static void the_map_keeps_what_a_plain_table_keeps(void **state)
 	map_free(&m);
 }
 
+struct seen {
+	page_key first, end, last;
+	unsigned int n;
+	bool wrong;
+};
+
+static void see(struct core *c, page_key key, struct page *p, void *ctx)
+{
+	struct seen *s = ctx;
+
+	s->wrong |= key < s->first || key >= s->end || (s->n && key <= s->last) ||
+		    page_find(c, key) != p;
+	s->last = key;
+	s->n++;
+}
+
+/* Whether there are fewer pages in the range, or fewer that the node knows. */
+static void pages_of_a_range_are_found_in_their_order(void **state)
+{
+	struct core *c = rig.nodes[0].core;
+
+	(void)state;
+	for (page_key key = 0; key < 4000; key++)
+		if (key / 16 % 3)
+			(void)page_get(c, PAGE_KEY(1, key));
+	for (uint64_t len = 0; len < 100000; len = len * 2 + 1) {
+		for (uint64_t at = 0; at < 4000; at += 37) {
+			struct seen s = { .first = PAGE_KEY(1, at), .end = PAGE_KEY(1, at + len) };
+			unsigned int there = 0;
+
+			for (page_key key = at; key < at + len && key < 4000; key++)
+				there += key / 16 % 3 != 0;
+			page_each_in(c, s.first, s.end, see, &s);
+			assert_false(s.wrong);
+			assert_int_equal(s.n, there);
+		}
+	}
+}
+
 int main(void)
 {
 #define TWO(f)	 cmocka_unit_test_setup_teardown(f, two, stop)
@@ -526,6 +565,7 @@ int main(void)
 		THREE(a_counted_barrier_counts),
 		TWO(a_sleeper_wakes_when_another_node_writes),
 		TWO(an_epoch_that_a_link_has_left_is_a_replay),
+		TWO(pages_of_a_range_are_found_in_their_order),
 		cmocka_unit_test(the_map_keeps_what_a_plain_table_keeps),
 	};
 
