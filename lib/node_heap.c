@@ -1,9 +1,7 @@
 // SPDX-License-Identifier: MIT
 /*
- * Each program allocates from a heap of its own, in a window of the default region; what
- * lies in another window is given back to the heap there. A window is the program's
- * that has its lock, and is left to the next one with all that is in it: else the pool
- * would lose a heap with each node that comes and goes.
+ * Each node allocates from a heap of its own, in a window of the default
+ * region; what lies in another node's window is given back to that one's heap.
  */
 #include "lib/node_heap.h"
 
@@ -30,10 +28,9 @@
 static pthread_mutex_t opening = PTHREAD_MUTEX_INITIALIZER;
 static dsm_segment_t *segments[SEG_WINDOWS];
 static _Atomic(dsm_heap_t *) heaps[SEG_WINDOWS];
-static _Atomic uint32_t own; /* window of this program; 0: not known yet */
-static bool claimed;	     /* its lock is held; under opening */
+static _Atomic uint32_t own; /* window of this node; 0: not known yet */
 
-/* Only a program's own heap is made; a wild pointer makes none. */
+/* Only a node's own heap is made; a wild pointer makes none. */
 static int open_heap(dsm_t *ctx, uint32_t window, bool make)
 {
 	const struct dsm_segment_options o = {
@@ -88,52 +85,16 @@ static dsm_heap_t *get_heap(dsm_t *ctx, uint32_t window, bool make)
 	return h;
 }
 
-static int window_lock(dsm_t *ctx, uint32_t window, uint32_t op)
-{
-	struct client_req req = { .arg = op,
-				  .id = SEG_WINDOW_OWNERS | window,
-				  .flags = F_WRITE | (op == OP_RWLOCK ? F_TRY : 0) };
-
-	/* The program's session has it, not the thread's, which may end before. */
-	return control_op(ctx, &req, NULL);
-}
-
-/*
- * The first window that nobody has; 0: none. Window 0 is for programs. The window of one who
- * died is nobody's for good: what only its node had of it is lost, and to touch that is
- * SIGBUS. Its lock stays held here, so that the next one is told the same.
- */
-static uint32_t window_claim(dsm_t *ctx)
-{
-	for (uint32_t window = 1; window < SEG_WINDOWS; window++) {
-		int err = window_lock(ctx, window, OP_RWLOCK);
-
-		if (!err)
-			return window;
-		if (err != -EOWNERDEAD && err != -EBUSY)
-			break;
-	}
-	return 0;
-}
-
-/* Where there is none, one that others may have too: a heap does not mind. */
+/* Window 0 is for programs. Ids are given in turn, so few nodes share a window, and only where there are many. */
 static uint32_t own_window(dsm_t *ctx)
 {
 	uint32_t window = atomic_load_explicit(&own, memory_order_relaxed);
 	struct dsm_status s;
 
-	if (window)
-		return window;
-	pthread_mutex_lock(&opening);
-	window = atomic_load(&own);
-	if (!window) {
-		window = window_claim(ctx);
-		claimed = window;
-		if (!window && !dsm_status_get(ctx, &s) && s.node_id)
-			window = (s.node_id - 1) % (SEG_WINDOWS - 1) + 1;
+	if (!window && !dsm_status_get(ctx, &s) && s.node_id) {
+		window = (s.node_id - 1) % (SEG_WINDOWS - 1) + 1;
 		atomic_store(&own, window);
 	}
-	pthread_mutex_unlock(&opening);
 	return window;
 }
 
@@ -175,16 +136,12 @@ int node_heap_free(dsm_t *ctx, void *ptr)
 	return err == -EALREADY ? -EINVAL : err;
 }
 
-void node_heap_close(dsm_t *ctx)
+void node_heap_close(void)
 {
-	uint32_t window = atomic_exchange(&own, 0);
-
+	atomic_store(&own, 0);
 	for (uint32_t i = 0; i < SEG_WINDOWS; i++) {
 		atomic_store(&heaps[i], NULL);
 		dsm_segment_close(segments[i]);
 		segments[i] = NULL;
 	}
-	if (claimed)
-		(void)window_lock(ctx, window, OP_RWUNLOCK);
-	claimed = false;
 }

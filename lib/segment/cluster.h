@@ -4,14 +4,12 @@
 
 /*
  * The default region has room for segments in its upper half, far above what programs choose with
- * dsm_malloc_at(): "dsm:default" is window 0, and "dsm:default/N" window N. In each of these a program
- * keeps the heap behind its dsm_malloc(): a node that dies takes no other's heap with it.
+ * dsm_malloc_at(): "dsm:default" is window 0, and "dsm:default/N" window N, where node N keeps the
+ * heap behind dsm_malloc(): a node that dies takes no other's heap with it.
  */
 #define SEG_WINDOWS_AT (1ull << 39)
 #define SEG_WINDOW     (1ull << 31)
 #define SEG_WINDOWS    256u
 #define SEG_WINDOW_URI "dsm:default/%u"
-/* Reader-writer locks by window: who keeps its heap there. Beside those of the segments' slots. */
-#define SEG_WINDOW_OWNERS 0xe0000000u
 
 #endif

@@ -18,7 +18,6 @@
 
 #define CHUNKS 32u /* of node 0, which takes none */
 #define MOST   2000u
-#define PLACE  0x4000000u /* global address of a page that all nodes know */
 
 /* Blocks of @size bytes until there are no more, each of them zeroed, all of them freed again. */
 static uint32_t blocks_given(size_t size)
@@ -71,26 +70,6 @@ static int large_pool(void)
 	return blocks_given(100) == MOST && pages_used() < MOST / 8 ? 0 : 5;
 }
 
-/* Finds the block that the node before it has left, and leaves one. */
-static int passes_on(void)
-{
-	char *volatile *box = dsm_map_remote(PLACE, PAGE);
-
-	if (!box)
-		box = dsm_malloc_at(PLACE, PAGE); /* the first one */
-	if (!box || (*box && strcmp(*box, "left")))
-		return 6;
-	errno = 0;
-	dsm_free(*box);
-	if (errno || blocks_given(100) != MOST)
-		return 7;
-	*box = dsm_malloc(100);
-	if (!*box)
-		return 8;
-	strcpy(*box, "left");
-	return 0;
-}
-
 static int as_node(uint16_t at, uint32_t chunks, int (*what)(void))
 {
 	int status;
@@ -124,27 +103,11 @@ static void a_block_takes_no_more_pages_than_it_needs(void **state)
 	assert_int_equal(as_node((uint16_t)(port + 2), 1024, large_pool), 0);
 }
 
-/* Else a pool that lasts would lose a heap with each of them. */
-static void nodes_that_follow_each_other_use_one_heap(void **state)
-{
-	struct dsm_status first, last;
-
-	(void)state;
-	assert_int_equal(as_node((uint16_t)(port + 3), 1024, passes_on), 0);
-	UNTIL(!dsm_status_get(node[0], &first) && first.node_count == 1);
-	for (uint16_t i = 4; i < 7; i++) {
-		assert_int_equal(as_node((uint16_t)(port + i), 1024, passes_on), 0);
-		UNTIL(!dsm_status_get(node[0], &last) && last.node_count == 1);
-	}
-	assert_int_equal(last.used_bytes, first.used_bytes);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_page_of_a_small_pool_is_given),
 		cmocka_unit_test(a_block_takes_no_more_pages_than_it_needs),
-		cmocka_unit_test(nodes_that_follow_each_other_use_one_heap),
 	};
 
 	setenv("DSM_LOG", "error", 1);
