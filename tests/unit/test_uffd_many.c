@@ -11,6 +11,7 @@
 #include <poll.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -118,6 +119,42 @@ static void take_gives_the_last_store_and_leaves_nothing(void **state)
 	assert_int_equal(rig_answer(&b), 0);
 	puppet_stop(&a);
 	puppet_stop(&b);
+}
+
+static struct puppet *amid_copy; /* stores between the copy of a page and what follows it */
+
+/* The pager's copies come through here, in place of the C library's. */
+ssize_t pread(int fd, void *buf, size_t n, off_t off)
+{
+	ssize_t got = syscall(SYS_pread64, fd, buf, n, off);
+	struct puppet *p = amid_copy;
+
+	amid_copy = NULL;
+	if (p) {
+		struct pollfd f[2] = { { p->sock, POLLIN, 0 }, { p->uffd, POLLIN, 0 } };
+
+		puppet_tell(p, PUPPET_WRITE, (uint64_t)off / PAGER_PAGE_SIZE, 42);
+		assert_int_equal(poll(f, 2, DEADLINE_MS), 1); /* stored, or it faulted */
+	}
+	return got;
+}
+
+static void a_store_amid_a_take_waits_for_it(void **state)
+{
+	uint64_t page[PAGER_PAGE_SIZE / 8];
+	struct puppet a = rig_start(1);
+
+	(void)state;
+	rig_put(3, 1, 41, PAGER_WRITE);
+	assert_int_equal(rig_do(&a, PUPPET_WRITE, 3, 41), 0);
+	amid_copy = &a;
+	assert_int_equal(ops->take(rig.pager, REGION, 3, page), 0);
+	assert_int_equal(page[0], 41);
+	rig_expect_fault(3, true);
+	rig_put(3, 1, 41, PAGER_WRITE);
+	assert_int_equal(rig_answer(&a), 0);
+	assert_int_equal(rig_got(3), 42);
+	puppet_stop(&a);
 }
 
 static void a_killed_program_leaves_the_others_alone(void **state)
@@ -257,6 +294,7 @@ int main(void)
 		T(both_programs_wait_for_one_page_and_both_wake),
 		T(after_a_downgrade_no_program_can_store),
 		T(take_gives_the_last_store_and_leaves_nothing),
+		T(a_store_amid_a_take_waits_for_it),
 		T(a_killed_program_leaves_the_others_alone),
 		T(old_kernels_refuse_a_second_program),
 		T(no_store_is_lost_under_revocation),
