@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "tests/unit/lib_nodes.h"
 
@@ -147,6 +148,8 @@ struct adder {
 	pthread_t thread;
 	int node;
 	volatile uint64_t *count;
+	_Atomic(const char *) in; /* what it is doing */
+	atomic_int done;
 };
 
 static void *add_under_lock(void *arg)
@@ -154,20 +157,42 @@ static void *add_under_lock(void *arg)
 	struct adder *a = arg;
 
 	for (int i = 0; i < ADDS; i++) {
+		atomic_store(&a->in, "lock");
 		if (dsm_ctx_lock(node[a->node], 77))
 			return a;
+		atomic_store(&a->in, "add");
 		*a->count = *a->count + 1;
+		atomic_store(&a->in, "unlock");
 		if (dsm_ctx_unlock(node[a->node], 77))
 			return a;
+		atomic_fetch_add(&a->done, 1);
 	}
 	return NULL;
+}
+
+/* All of them end; where one does not, what each is at says more than that. */
+static void end_adders(struct adder *a, int n)
+{
+	struct timespec until;
+	void *failed;
+
+	clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += 3 * DEADLINE_MS / 1000;
+	for (int i = 0; i < n; i++) {
+		if (pthread_timedjoin_np(a[i].thread, &failed, &until)) {
+			for (int k = 0; k < n; k++)
+				print_error("node %d: %d adds, now at %s\n", a[k].node,
+					    atomic_load(&a[k].done), atomic_load(&a[k].in));
+			fail_msg("thread %d does not end", i);
+		}
+		assert_null(failed);
+	}
 }
 
 static void a_lock_excludes_threads_and_nodes(void **state)
 {
 	uint64_t *here = nodes_pages(1);
-	struct adder a[4];
-	void *failed;
+	struct adder a[4] = { 0 };
 
 	(void)state;
 	for (int i = 0; i < 4; i++) {
@@ -175,10 +200,7 @@ static void a_lock_excludes_threads_and_nodes(void **state)
 		a[i].count = i % 2 ? nodes_there(1, here) : here;
 		assert_int_equal(pthread_create(&a[i].thread, NULL, add_under_lock, &a[i]), 0);
 	}
-	for (int i = 0; i < 4; i++) {
-		pthread_join(a[i].thread, &failed);
-		assert_null(failed);
-	}
+	end_adders(a, 4);
 	assert_int_equal(*here, 4 * ADDS);
 	assert_int_equal(dsm_release(node[0], here), 0);
 }
