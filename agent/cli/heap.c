@@ -103,8 +103,10 @@ int cmd_heap_validate(struct cli *cli, int argc, char **argv)
 	n = dsm_heap_validate(heap, fault_tell, &f);
 	if (n >= 0 && cli->json)
 		doc_print(json_pack("{s:s,s:i,s:O}", "uri", uri, "damages", n, "faults", f.array));
-	else if (n >= 0)
-		printf(n ? "%s: %d damages\n" : "%s: no damage\n", uri, n);
+	else if (n > 0)
+		printf("%s: %d damage%s\n", uri, n, n == 1 ? "" : "s");
+	else if (!n)
+		printf("%s: no damage\n", uri);
 	json_decref(f.array);
 	code = heap_done(argv[0], n, &o, heap);
 	return n > 0 ? CLI_DAMAGED : code;

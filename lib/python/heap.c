@@ -226,8 +226,10 @@ static PyType_Slot slots[] = {
 		     "create=True, exclusive=False)\n--\n\n"
 		     "The heap of a segment, which has one at most; made where it is not there. "
 		     "The other options\n"
-		     "are those of one that is made: guards show writes beyond a block, poison "
-		     "fills blocks." },
+		     "are those of one that is made: strategy is size_classes, first_fit, best_fit "
+		     "or worst_fit,\n"
+		     "guards show writes beyond a block, poison fills blocks, log notes every "
+		     "operation." },
 	{ Py_tp_init, heap_init },
 	{ Py_tp_dealloc, handle_dealloc },
 	{ Py_tp_methods, methods },
