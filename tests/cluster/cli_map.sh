@@ -59,7 +59,23 @@ maps_work() {
 		table "added a three" map watch "$uri" a --present --count 1
 	check "map del" says "" map del "$uri" a
 	check "map del of what is absent" gives 4 "no key 'a'" map del "$uri" a
+	check "the example's pairs arrive" pairs_arrive "${uri%/m}"
 	check "the segment goes" says "" segment unlink "${uri%/m}"
+}
+
+# pairs_arrive URI: what the example writes the other one prints, and a killed writer is followed by the next.
+pairs_arrive() {
+	local consumer producer
+	"$B/consumer" "$1" 8 20 >"$dir/pairs" &
+	consumer=$!
+	"$B/producer" "$1" 3 0 5 &
+	producer=$!
+	pids+=("$consumer" "$producer")
+	wait "$consumer" || return 1
+	kill -KILL "$producer"
+	{ wait "$producer"; } 2>/dev/null
+	"$B/producer" "$1" 3 1 1 | grep -q '^3 pairs, version' &&
+		[[ $(grep -cE '^item[0-2] (is|became) [0-9]+\.[0-9]{2} \(version [0-9]+\)$' "$dir/pairs") == 8 ]]
 }
 
 # A killed server leaves its name: who asks is told, and the next one takes it over.
