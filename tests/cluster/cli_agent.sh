@@ -242,16 +242,17 @@ nodes_stay_under_load() {
 		bash -c 'while :; do :; done' &
 		hogs+=($!)
 	done
-	"$dsm" -p "$one" channel bench "$1" --interval 1000 >"$dir/bench" &
+	# It begins with writing, for as long as the reader may need to come.
+	"$dsm" -p "$one" channel bench "$1" --interval 60000 >"$dir/bench" &
 	bench=$!
 	pids+=("${hogs[@]}" "$bench")
 	until_true 15 table dsm-channel-bench -p "$two" channel list "$1" &&
 		tail_on_second "$1/dsm-channel-bench" 50 &&
-		wait "$bench"
+		kill -0 "$bench"
 	status=$?
 	{
-		kill "${hogs[@]}"
-		wait "${hogs[@]}"
+		kill "${hogs[@]}" "$bench"
+		wait "${hogs[@]}" "$bench"
 	} 2>/dev/null
 	[[ $status == 0 ]] && members "$one" 2 && members "$two" 2
 }
