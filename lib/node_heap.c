@@ -5,15 +5,17 @@
  */
 #include "lib/node_heap.h"
 
-#include <dsm/heap.h>
+#include <dsm/heap_report.h>
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "lib/context.h"
+#include "lib/records.h"
 #include "lib/segment/cluster.h"
 #include "lib/segment/segment.h"
 
@@ -136,12 +138,52 @@ int node_heap_free(dsm_t *ctx, void *ptr)
 	return err == -EALREADY ? -EINVAL : err;
 }
 
-void node_heap_close(void)
+/*
+ * No block of this program's heap is in use, and nobody can be about to allocate there: the agent
+ * is ours and leaves with us, and other nodes come to a window only to free a block of it.
+ */
+static bool heap_is_done(const dsm_t *ctx, uint32_t window)
 {
-	atomic_store(&own, 0);
+	dsm_heap_t *h = atomic_load(&heaps[window]);
+	struct dsm_segment_info info;
+	struct dsm_heap_report report;
+
+	/* An agent that has gone has taken the pages along. */
+	return ctx && ctx->started && !atomic_load(&ctx->lost) && window && h &&
+	       !dsm_heap_flush(h) && !dsm_segment_info(segments[window], &info) &&
+	       info.participants == 1 && !dsm_heap_report(h, &report) && !report.used &&
+	       !report.freeing;
+}
+
+/* Else the pool would lose a heap with each node that comes and goes. */
+static void window_release(dsm_t *ctx, uint32_t window)
+{
+	uint64_t first = SEG_WINDOWS_AT + window * SEG_WINDOW, addr;
+	const struct client_extent *e;
+	struct records r = { 0 };
+
+	if (records_get(ctx, LIST_GLOBAL_PAGES, &r))
+		return;
+	e = (const struct client_extent *)(const void *)r.bytes;
+	for (size_t i = 0; i < r.len / sizeof(*e); i++) {
+		addr = PAGE_KEY_PAGE(e[i].key) * LIB_PAGE;
+		if (PAGE_KEY_REGION(e[i].key) == ctx->home->number && addr >= first &&
+		    addr < first + SEG_WINDOW && (e[i].flags & EXTENT_HEAD))
+			(void)dsm_release(ctx, ctx->home->base + addr);
+	}
+	free(r.bytes);
+}
+
+void node_heap_close(dsm_t *ctx)
+{
+	uint32_t window = atomic_exchange(&own, 0);
+	bool done = heap_is_done(ctx, window);
+
 	for (uint32_t i = 0; i < SEG_WINDOWS; i++) {
 		atomic_store(&heaps[i], NULL);
 		dsm_segment_close(segments[i]);
 		segments[i] = NULL;
 	}
+	if (done)
+		window_release(ctx, window);
 }

@@ -15,7 +15,7 @@
 int node_heap_alloc(dsm_t *ctx, size_t size, void **ret);
 /* -EINVAL: no allocation starts there. */
 int node_heap_free(dsm_t *ctx, void *ptr);
-/* Before the context is closed. */
-void node_heap_close(void);
+/* Before the context is closed, if there is one. Its memory is given back where none of it is in use. */
+void node_heap_close(dsm_t *ctx);
 
 #endif

@@ -85,7 +85,7 @@ int dsm_init(int argc, char **argv)
 
 void dsm_finalize(void)
 {
-	node_heap_close();
+	node_heap_close(node);
 	dsm_close(node);
 	node = NULL;
 }

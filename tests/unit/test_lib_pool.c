@@ -70,6 +70,11 @@ static int large_pool(void)
 	return blocks_given(100) == MOST && pages_used() < MOST / 8 ? 0 : 5;
 }
 
+static int uses_its_heap(void)
+{
+	return blocks_given(100) == MOST && pages_used() ? 0 : 6;
+}
+
 static int as_node(uint16_t at, uint32_t chunks, int (*what)(void))
 {
 	int status;
@@ -103,11 +108,24 @@ static void a_block_takes_no_more_pages_than_it_needs(void **state)
 	assert_int_equal(as_node((uint16_t)(port + 2), 1024, large_pool), 0);
 }
 
+/* Else a pool that lasts would lose a heap with each of them. */
+static void a_node_that_leaves_takes_its_heap_along(void **state)
+{
+	struct dsm_status before, after;
+
+	(void)state;
+	UNTIL(!dsm_status_get(node[0], &before) && before.node_count == 1);
+	assert_int_equal(as_node((uint16_t)(port + 3), 1024, uses_its_heap), 0);
+	UNTIL(!dsm_status_get(node[0], &after) && after.node_count == 1);
+	assert_int_equal(after.used_bytes, before.used_bytes);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(every_page_of_a_small_pool_is_given),
 		cmocka_unit_test(a_block_takes_no_more_pages_than_it_needs),
+		cmocka_unit_test(a_node_that_leaves_takes_its_heap_along),
 	};
 
 	setenv("DSM_LOG", "error", 1);
