@@ -43,3 +43,7 @@ test_topic_kept_LIBS := cmocka
 UNIT += test_spin
 test_spin_SRCS := tests/unit/test_spin.c agent/spin.c
 test_spin_LIBS := cmocka
+
+UNIT += test_priority
+test_priority_SRCS := tests/unit/test_priority.c agent/priority.c agent/log.c
+test_priority_LIBS := cmocka

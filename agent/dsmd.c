@@ -12,6 +12,7 @@
 #include "agent/agent.h"
 #include "agent/exit_status.h"
 #include "agent/log.h"
+#include "agent/priority.h"
 
 static struct agent agent;
 static uv_signal_t signals[2];
@@ -44,17 +45,6 @@ static void raise_descriptors(void)
 	r.rlim_cur = r.rlim_max;
 	if (setrlimit(RLIMIT_NOFILE, &r))
 		log_debug("descriptors stay limited: %s", strerror(errno));
-}
-
-/*
- * Programs and their agent often share a processor, and the agent works for
- * microseconds while everybody waits for it: it should not queue behind a
- * program that computes. Only where the user may (root, RLIMIT_NICE).
- */
-static void raise_priority(void)
-{
-	if (setpriority(PRIO_PROCESS, 0, -20))
-		log_debug("priority stays as it is: %s", strerror(errno));
 }
 
 static bool write_pid_file(const char *name)
@@ -161,6 +151,6 @@ int main(int argc, char **argv)
 		parent = go_to_background();
 	log_open(name, cfg.log_level, cfg.log_syslog && !cfg.daemonise);
 	raise_descriptors();
-	raise_priority();
+	priority_raise();
 	return serve(&cfg, parent);
 }

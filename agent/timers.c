@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT
 /* The agent's clock, its timers, and what happens around each wait of the loop. */
 #include <errno.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -8,6 +9,7 @@
 #include "agent/agent.h"
 #include "agent/exit_status.h"
 #include "agent/log.h"
+#include "agent/priority.h"
 
 uint64_t agent_now_ns(void)
 {
@@ -54,6 +56,7 @@ static void on_timer(uv_poll_t *handle, int status, int events)
 	if (core_deadline(a->core) <= ev.now_us)
 		agent_event(a, &ev);
 	server_tick(a->server, ev.now_us);
+	priority_regain(ev.now_us);
 	/* Setting it clears what there is to read; a timer with nothing to wait for must be turned off for that. */
 	a->timer_due = UINT64_MAX;
 	timer_settle(a);
@@ -66,6 +69,10 @@ static void on_idle(uv_idle_t *handle)
 	(void)handle; /* that it runs is all: the loop does not sleep then */
 }
 
+/*
+ * While it looks for an answer it lets other agents of this processor run: with
+ * all nodes on one of them the answer can come only so, and comes without a sleep.
+ */
 static void spin_settle(struct agent *a)
 {
 	bool active = uv_is_active((uv_handle_t *)&a->idle), waiting, wanted;
@@ -79,6 +86,8 @@ static void spin_settle(struct agent *a)
 		uv_idle_start(&a->idle, on_idle);
 	else if (!wanted && active)
 		uv_idle_stop(&a->idle);
+	if (wanted && priority_is_realtime())
+		sched_yield();
 }
 
 /* Other nodes first: see server_flush(). */
