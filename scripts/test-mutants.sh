@@ -26,6 +26,29 @@ run_suite() {
 		"${build[@]}" "build/$tree/$item" || return 100
 		timeout 120 "build/$tree/$item"
 		;;
+	unit-asan | unit-tsan | fuzz)
+		local variant=${kind#unit-}
+		variant=${variant/fuzz/asan}
+		[ -n "$name" ] || tree=$variant
+		"${build[@]}" VARIANT="$variant" "build/$tree/$item" || return 100
+		TSAN_OPTIONS=halt_on_error=1 timeout 200 "build/$tree/$item"
+		;;
+	kill)
+		"${build[@]}" "build/$tree/kill" || return 100
+		timeout 300 "build/$tree/kill" "$@"
+		;;
+	litmus)
+		"${build[@]}" programs tools || return 100
+		BUILD=build/$tree tests/litmus/run.sh
+		;;
+	cli)
+		"${build[@]}" programs tools || return 100
+		BUILD=build/$tree timeout 300 tests/cluster/cli.sh
+		;;
+	python)
+		"${build[@]}" programs tools || return 100
+		DSM_BUILD=build/$tree timeout 300 tests/python/run.sh
+		;;
 	cluster)
 		"${build[@]}" programs tools || return 100
 		LAB_BUILD=$tree timeout 300 tests/cluster/run.py "$item"
@@ -64,13 +87,13 @@ while read -r name where suite arguments; do
 		missed=$((missed + 1))
 		verdict=UNSURE # the suite fails without the break, too
 	else
-		run_suite "$name" "$suite" "${words[@]}" >"$logs/$name.log" 2>&1 </dev/null
+		run_suite "$name" "$suite" "${words[@]}" >"$logs/$name-${suite//:/-}.log" 2>&1 </dev/null
 		status=$?
 		case $status in
 		0) verdict=MISSED missed=$((missed + 1)) ;;
 		100)
 			verdict=BROKEN missed=$((missed + 1))
-			tail -n 20 "$logs/$name.log"
+			tail -n 20 "$logs/$name-${suite//:/-}.log"
 			;;
 		*) verdict=caught caught=$((caught + 1)) ;;
 		esac

@@ -185,7 +185,9 @@ int main(int argc, char **argv)
 	int code;
 
 	argp_program_version = "dsm " DSM_VERSION;
+#ifndef DSM_MUTANT_CLI_USAGE_UNTOLD
 	argp_err_exit_status = CLI_USAGE;
+#endif
 	args_environment(&w.cli);
 	if (argp_parse(&argp, argc, argv, ARGP_IN_ORDER, NULL, &w))
 		return cli_error(CLI_FAILED, "no memory");

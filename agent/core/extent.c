@@ -130,6 +130,8 @@ void extent_remove(struct core *c, page_key key, uint64_t count)
 
 void extent_clear(struct core *c)
 {
+#ifndef DSM_MUTANT_EXTENTS_LEAKED
 	free(c->extents.e);
+#endif
 	memset(&c->extents, 0, sizeof(c->extents));
 }

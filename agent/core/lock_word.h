@@ -47,6 +47,10 @@ static inline bool lock_word_leave(_Atomic uint32_t *word, uint32_t client)
 {
 	uint32_t held = lock_word_held(client);
 
+#ifdef DSM_MUTANT_UNLOCK_RELAXED
+	return atomic_compare_exchange_strong_explicit(word, &held, LOCK_WORD_FREE,
+						       memory_order_relaxed, memory_order_relaxed);
+#endif
 	return atomic_compare_exchange_strong_explicit(word, &held, LOCK_WORD_FREE,
 						       memory_order_release, memory_order_relaxed);
 }

@@ -63,8 +63,10 @@ static PyObject *class_of(int number)
 {
 	for (size_t i = 0; i < CLASSES; i++) {
 		for (size_t k = 0; k < 4; k++) {
+#ifndef DSM_MUTANT_PYTHON_ERRORS_ALIKE
 			if (number && classes[i].errnos[k] == number)
 				return classes[i].type;
+#endif
 		}
 	}
 	return error_base;
