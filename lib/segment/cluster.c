@@ -93,6 +93,13 @@ static void forked(dsm_segment_t *seg)
 	(void)seg; /* the child's sessions are its own: see lib/fork.c */
 }
 
+static uint32_t node(const dsm_segment_t *seg)
+{
+	struct dsm_status status;
+
+	return dsm_status_get(seg->priv->ctx, &status) ? 0 : status.node_id;
+}
+
 static void unmap(dsm_segment_t *seg)
 {
 	struct seg_private *p = seg->priv;
@@ -103,6 +110,7 @@ static void unmap(dsm_segment_t *seg)
 }
 
 const struct seg_backend seg_cluster = {
+	.node = node,
 	.commit = commit,
 	.claim = claim,
 	.release = release,

@@ -34,6 +34,8 @@ struct seg_backend {
 	void (*wake)(dsm_segment_t *seg, _Atomic uint32_t *word, int n);
 	/* In a child after fork(), before anything else: claims made before are the parent's. */
 	void (*forked)(dsm_segment_t *seg);
+	/* The id of this process's node; 0: not known now. NULL: there are no nodes. */
+	uint32_t (*node)(const dsm_segment_t *seg);
 	void (*unmap)(dsm_segment_t *seg);
 	uint32_t spins;	     /* looks at a taken lock before sleeping */
 	uint32_t probes;     /* slots in use looked at for dead ones by who comes: > 1 */

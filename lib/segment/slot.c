@@ -79,7 +79,7 @@ static void fill(dsm_segment_t *seg, struct seg_slot *s)
 	s->pid = (uint32_t)getpid();
 	s->tid = (uint32_t)syscall(SYS_gettid);
 	s->uid = getuid();
-	s->node = 0;
+	s->node = seg->backend->node ? seg->backend->node(seg) : 0;
 	s->process = process_id;
 	s->since_ns = (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 	if (!(id >> 11)) /* generations start over, past 0 */

@@ -264,6 +264,18 @@ static void an_observer_reads_either_side(void **state)
 }
 
 /* No message goes anywhere, and nobody is needed: neither agent runs meanwhile. */
+static void seats_tell_on_which_node_they_are(void **state)
+{
+	struct dsm_channel_info info;
+
+	(void)state;
+	for (int i = 0; i < 2; i++) {
+		assert_int_equal(dsm_channel_info(i ? slave : master, &info), 0);
+		assert_int_equal(info.master.node, 1);
+		assert_int_equal(info.slave.node, 2);
+	}
+}
+
 static void reading_is_local(void **state)
 {
 	uint64_t value = 0;
@@ -569,6 +581,7 @@ int main(void)
 		ON_PAIR(a_reader_sleeps_until_a_value_comes),
 		ON_PAIR(values_have_a_most_size),
 		ON_PAIR(an_observer_reads_either_side),
+		ON_PAIR(seats_tell_on_which_node_they_are),
 		ON_PAIR(reading_is_local),
 		ON_PAIR(idle_ends_cost_next_to_nothing),
 		ON_PAIR(who_closes_comes_back_and_counts_on),
