@@ -155,8 +155,8 @@ void map_grace_step(struct dsm_map *m);
 /* Free all that is retired, waiting for readers. -EBUSY: one goes on for too long. */
 int map_retire_flush(struct dsm_map *m);
 /*
- * There is no memory: free what is retired if readers allow it soon. True: all of it, so that it is
- * worth trying again. No lock may be held.
+ * There is no memory: free what is retired as far as readers allow it soon. True: it is worth
+ * trying again. No lock may be held.
  */
 bool map_retire_reclaim(struct dsm_map *m);
 

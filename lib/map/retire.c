@@ -14,7 +14,8 @@
 #define RETIRE_BATCH 6u
 #define LOOKS_IDLE   64u /* looks in vain before a reader is suspected to be dead */
 #define FLUSH_MS     2000u
-#define RECLAIM_MS   10u /* that a writer waits for readers when there is no memory */
+#define ROUNDS	     8u	  /* until a stripe that nobody writes is empty it takes three */
+#define RECLAIM_MS   200u /* that a writer waits for readers when there is no memory */
 
 /* Set aside what is retired where it is @least or more. */
 static void turn(struct map_writer *w, uint32_t least)
@@ -155,6 +156,7 @@ void map_grace_step(struct dsm_map *m)
 static int stripe_flush(struct dsm_map *m, struct seg_slot *self, uint32_t i, uint64_t deadline)
 {
 	struct map_writer w;
+	uint32_t rounds = 0;
 
 	for (;;) {
 		bool empty;
@@ -170,11 +172,13 @@ static int stripe_flush(struct dsm_map *m, struct seg_slot *self, uint32_t i, ui
 		if (empty)
 			return 0;
 		map_grace_step(m);
+		/* Time is only for readers, or for writers that retire as fast as this frees. */
+		if (map_grace_done(m, atomic_load(&w.stripe->wait_tag)) && rounds++ < ROUNDS)
+			continue;
 		if (seg_now_ns() > deadline)
 			return seg_error(-EBUSY,
 					 "a reader looks at the map's entries and does not end");
-		if (!map_grace_done(m, atomic_load(&w.stripe->wait_tag)))
-			(void)poll(NULL, 0, 1);
+		(void)poll(NULL, 0, 1);
 	}
 }
 
@@ -205,6 +209,8 @@ bool map_retire_reclaim(struct dsm_map *m)
 	const struct seg_slot *self = seg_self(m->seg);
 
 	/* Who is in a section would wait for itself. */
-	return self && !(atomic_load_explicit(&self->epoch, memory_order_relaxed) & 1) &&
-	       !flush(m, RECLAIM_MS);
+	if (!self || atomic_load_explicit(&self->epoch, memory_order_relaxed) & 1)
+		return false;
+	(void)flush(m, RECLAIM_MS);
+	return true;
 }
