@@ -400,6 +400,8 @@ void lock_new_view(struct core *c)
 		l->recall = 0;
 		l->handoffs = 0;
 		l->token_nid = 0;
+		if (l->token_dead && !is_master(c)) /* the new master has to hear it */
+			l->gave_dead = true;
 		l->token_dead &= is_master(c) && !c->new_master;
 		l->recalled = false;
 	}

@@ -531,6 +531,19 @@ static void pages_of_a_range_are_found_in_their_order(void **state)
 	}
 }
 
+/* Its node leaves, and then the master, which was the only one to know of it. */
+static void a_death_is_told_after_those_who_knew_have_left(void **state)
+{
+	(void)state;
+	assert_int_equal(rig_ask(2, 1, OP_LOCK, 3, 0, 0).err, 0);
+	rig_client_gone(2, 1);
+	rig_leave(2);
+	rig_leave(0);
+	assert_int_equal(rig_ask(1, 1, OP_LOCK, 3, 0, 0).err, EOWNERDEAD);
+	assert_int_equal(rig_ask(1, 1, OP_UNLOCK, 3, 0, 0).err, 0);
+	assert_int_equal(rig_ask(1, 1, OP_LOCK, 3, 0, 0).err, 0);
+}
+
 int main(void)
 {
 #define TWO(f)	 cmocka_unit_test_setup_teardown(f, two, stop)
@@ -560,6 +573,7 @@ int main(void)
 		TWO(misuse_of_locks_is_told),
 		TWO(a_holder_that_dies_is_told_to_the_next),
 		THREE(a_dead_node_s_lock_is_handed_on),
+		THREE(a_death_is_told_after_those_who_knew_have_left),
 		TWO(readers_share_and_a_writer_waits),
 		THREE(a_barrier_counts_nodes_and_not_the_dead),
 		THREE(a_counted_barrier_counts),
