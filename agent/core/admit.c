@@ -56,13 +56,34 @@ static bool joining_already(const struct core *c, uint64_t uid)
 	return false;
 }
 
-/* May this node act for a master that was restarted and asks for its place? */
+/* Who only wants to go must let in those who are missing: nothing goes on without them. */
+bool admit_open(const struct core *c, bool resumes)
+{
+	return c->state == CORE_MEMBER ||
+	       (c->state == CORE_LEAVING && resumes && c->self->rec.state == MEMBER_ACTIVE);
+}
+
+/*
+ * May this node act for a master that is not there, towards somebody who was restarted and asks
+ * for its place? It may be the master itself, or one that would be dead before there is another.
+ */
 static bool stands_in(struct core *c, const struct core_msg *m)
 {
 	struct member *master = member_find(c, c->master);
 
-	return c->state == CORE_MEMBER && (m->flags & F_RESUME) && m->nid == c->master && master &&
-	       !master->link && master->rec.uid != m->a && view_candidate(c) == c->nid;
+	return admit_open(c, true) && (m->flags & F_RESUME) && master && master != c->self &&
+	       !master->link && (m->nid != c->master || master->rec.uid != m->a) &&
+	       view_candidate(c) == c->nid;
+}
+
+static void put_off_newcomer(struct core *c)
+{
+	struct member *m = member_find(c, c->admitting);
+
+	if (!m || m->resumes)
+		return;
+	link_close(c, m->link);
+	admit_link_lost(c, 0);
 }
 
 void admit_on_join(struct core *c, struct link *l, const struct core_msg *m)
@@ -70,7 +91,7 @@ void admit_on_join(struct core *c, struct link *l, const struct core_msg *m)
 	struct joiner *j, **at;
 	struct member *old = NULL;
 
-	if (!is_master(c) || c->state != CORE_MEMBER) {
+	if (!is_master(c) || !admit_open(c, m->flags & F_RESUME)) {
 		if (!stands_in(c, m)) {
 			refuse(c, l->id, EAGAIN);
 			return;
@@ -95,15 +116,19 @@ void admit_on_join(struct core *c, struct link *l, const struct core_msg *m)
 	j->addr = l->addr;
 	j->addr.port = (uint16_t)m->arg;
 	j->nid = old ? m->nid : 0;
-	for (at = &c->joiners; *at; at = &(*at)->next)
+	/* A newcomer has time, and may not get in at all before this one is; its place waits for dead_ms only. */
+	for (at = &c->joiners; *at && (!old || (*at)->nid); at = &(*at)->next)
 		;
+	j->next = *at;
 	*at = j;
 	l->uid = m->a;
+	if (old)
+		put_off_newcomer(c);
 	admit_next(c);
 }
 
-/* The master itself is the one that is missing, and wants in again. */
-static bool stands_in_for_master(const struct core *c)
+/* One that is missing, the master itself perhaps, wants in again. */
+static bool takes_back(const struct core *c)
 {
 	const struct member *m = member_find(c, c->admitting);
 
@@ -123,11 +148,20 @@ static uint16_t admit_nid(struct core *c)
 	return c->next_nid++;
 }
 
+/* This node stands still for a proposer that has gone, or that comes back without knowing of it. */
+static bool is_abandoned(const struct core *c)
+{
+	const struct member *m = member_find(c, c->promised_to);
+
+	return m && m != c->self && (!m->link || m->resumes);
+}
+
 /* A view change is under way or must come: whoever is let in now might not be heard of by all. */
 static bool not_now(const struct core *c)
 {
-	return c->frozen || c->proposing || c->leaving ||
-	       (view_must_wait(c) && !stands_in_for_master(c));
+	if (takes_back(c))
+		return c->proposing || (c->frozen && !is_abandoned(c));
+	return c->frozen || c->proposing || c->leaving || view_must_wait(c);
 }
 
 void admit_next(struct core *c)
@@ -138,11 +172,16 @@ void admit_next(struct core *c)
 	struct link *l;
 	link_id link;
 
-	if (c->admitting || !j || not_now(c) || c->state != CORE_MEMBER)
+	if (c->admitting || !j || not_now(c) || !admit_open(c, j->nid))
 		return;
 	c->joiners = j->next;
 	link = j->link;
 	l = link_get(c, link);
+	/* Put out while it waited: what it holds is not true any more. */
+	if (l && j->nid && !member_find(c, j->nid)) {
+		refuse(c, link, ESTALE);
+		l = NULL;
+	}
 	if (!l) {
 		free(j);
 		admit_next(c);
@@ -219,6 +258,7 @@ void admit_on_ready(struct core *c, struct link *l)
 		c->taking_over = !is_master(
 			c); /* which the master of before, back without its tables, must accept */
 		view_propose(c, "a node took its place again");
+		admit_next(c); /* the view may wait for just the one that asks, too */
 		return;
 	}
 	if (c->admit_version)

@@ -93,8 +93,11 @@ void asked_on_extents(struct core *c, const struct core_msg *m, const struct rec
 	struct asked *a = map_del(&c->asked, m->a);
 	uint64_t val[4] = { 0 };
 
-	for (size_t i = 0; i < m->nrecs; i++)
+	for (size_t i = 0; i < m->nrecs; i++) {
 		extent_put(c, &recs[i]);
+		if (!is_master(c)) /* which did so when it gave them out */
+			kept_extent(c, &recs[i]);
+	}
 	if (!a)
 		return;
 	if (a->op == OP_PAGE_QUERY && a->client && !m->arg) {

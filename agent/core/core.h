@@ -246,7 +246,7 @@ struct kept_node {
 };
 
 /*
- * What a master tells its next life, in records that are true one after the other: the pages
+ * What a node tells its next life, in records that are true one after the other: the pages
  * outlive an agent in the module, this outlives it with the shell. Nobody else reads it.
  */
 struct core_kept {
@@ -272,7 +272,7 @@ void core_resume_page(struct core *c, page_key key, uint32_t count, enum page_st
 
 /*
  * Likewise: the records that the former agent had kept when it died, in their order. They are
- * believed where this node is master again, or was and comes back. Copied.
+ * believed where this node comes back to no master. Copied.
  */
 void core_resume_kept(struct core *c, const struct core_kept *recs, size_t n);
 
@@ -369,7 +369,7 @@ void core_each_barrier(const struct core *c,
 		       void (*fn)(void *ctx, const struct core_barrier_info *b), void *ctx);
 void core_each_topic(const struct core *c, void (*fn)(void *ctx, const struct core_topic_info *t),
 		     void *ctx);
-/* What is to be kept for the next life, all of it; no record at all: nothing is, this is no master. */
+/* What is to be kept for the next life, all of it; no record at all: this is no member. */
 void core_each_kept(const struct core *c, void (*fn)(void *ctx, const struct core_kept *k),
 		    void *ctx);
 /* Pages known at this node (held, or homed here). */

@@ -85,10 +85,16 @@ static void on_locks_held(struct core *c, const struct core_msg *m, const struct
 	}
 }
 
+static void on_extents(struct core *c, const struct core_msg *m, const struct rec_extent *recs)
+{
+	for (size_t i = 0; i < m->nrecs; i++) {
+		extent_put(c, &recs[i]);
+		kept_extent(c, &recs[i]);
+	}
+}
+
 static void on_bound_msg(struct core *c, const struct core_msg *m, const void *recs)
 {
-	const struct rec_extent *e = recs;
-
 	switch (m->type) {
 	case MSG_HOLDINGS:
 		rebuild_on_holdings(c, m, recs);
@@ -109,8 +115,7 @@ static void on_bound_msg(struct core *c, const struct core_msg *m, const void *r
 		asked_on_extents(c, m, recs);
 		break;
 	case MSG_EXTENT_UPDATE:
-		for (size_t i = 0; i < m->nrecs; i++)
-			extent_put(c, &e[i]);
+		on_extents(c, m, recs);
 		break;
 	case MSG_EXTENT_FREE:
 		pool_on_free(c, m);

@@ -25,6 +25,7 @@ static void install(struct core *c)
 	c->frozen = false;
 	c->taking_over = false;
 	c->forgot = 0;
+	kept_forget(c);
 	for (size_t i = 0; i < c->nmembers; i++) {
 		struct member *m = c->members[i];
 

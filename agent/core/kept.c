@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What a master keeps outside of itself, for the agent that is started in its
- * place: extents, regions, lost pages. Where others are left they know it all, and better. A
- * master that is alone has nobody to ask: without this it would find its pages, but
- * not the blocks they were allocated in, and give free memory out that is not free.
+ * What a node keeps outside of itself, for the agent that is started in its
+ * place: the extents and regions that it knows, lost pages. Where others are left they know it all,
+ * and better. Who comes back alone has nobody to ask: without this a master would find its
+ * pages, but not the blocks they were allocated in, and give memory out that is not free; and
+ * what others had taken with them would not be lost, but never touched.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -104,7 +105,7 @@ void core_each_kept(const struct core *c, void (*fn)(void *ctx, const struct cor
 {
 	struct core_kept k;
 
-	if (!is_master(c) || !view_is_member(c))
+	if (!view_is_member(c))
 		return;
 	k = node_record(c, is_alone(c));
 	fn(ctx, &k);
@@ -193,7 +194,7 @@ static void found(struct core *c, bool alone)
 }
 
 /*
- * This node was master and is in its place again: alone, or among others, who may not
+ * This node is in its place again: alone, or among others that have no master, who may not
  * have heard of what it gave out last. Nobody gave out anything meanwhile.
  */
 void kept_apply(struct core *c, bool founding)
@@ -213,5 +214,4 @@ void kept_apply(struct core *c, bool founding)
 		if (founding && last->epoch >= c->epoch)
 			c->epoch = last->epoch + 1;
 	}
-	kept_forget(c);
 }

@@ -59,18 +59,18 @@ void view_leave(struct core *c)
 	/* A successor would not know that it was told to go, and miss it for as long as one that died. */
 	if (somebody_goes(c))
 		return; /* again in the view without it */
+	/* Once more when all are there, or dead: who takes over could not let anybody in. */
+	if (view_must_wait(c) || c->proposing)
+		return;
 	m.type = MSG_TAKEOVER;
 	for (size_t i = 0; i < c->nmembers; i++) {
 		struct member *p = c->members[i];
 
 		if (p == c->self || p->rec.state != MEMBER_ACTIVE || !p->link)
 			continue;
-		c->proposing = false;
 		msg_send(c, p->rec.nid, &m, NULL);
 		return;
 	}
-	if (view_must_wait(c)) /* once more when it is back, or dead */
-		return;
 	/* Nobody stays who could take anything over: the others go as well. */
 	m.type = MSG_LEAVE_OK;
 	for (size_t i = 0; i < c->nmembers; i++)

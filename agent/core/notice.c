@@ -41,7 +41,7 @@ static uint64_t redial_us(const struct core *c)
 }
 
 /* On the way already; or a link is there, and only the word of whose it is has to come. */
-static bool dialling(const struct core *c, const struct member *m)
+bool member_is_dialled(const struct core *c, const struct member *m)
 {
 	for (size_t i = 0; i < c->nlinks; i++) {
 		const struct link *l = &c->links[i];
@@ -68,7 +68,10 @@ static void check_member(struct core *c, struct member *m)
 	struct link *l = link_get(c, m->link);
 	struct core_msg r;
 
-	if (l && c->now - l->heard > limit) {
+	/* Who is back, and in no view yet, is spoken to by nobody but who let it in. */
+	if (c->now < c->forgot && m->link != c->master_link) {
+		return;
+	} else if (l && c->now - l->heard > limit) {
 		link_close(c, l->id);
 		m->lost_at = c->now - limit;
 	}
@@ -79,7 +82,7 @@ static void check_member(struct core *c, struct member *m)
 	}
 	if (!m->link) {
 		if (c->nid > m->rec.nid && c->now - m->dialed_at >= redial_us(c) &&
-		    !dialling(c, m) && !addr_is_zero(&m->rec.addr)) {
+		    !member_is_dialled(c, m) && !addr_is_zero(&m->rec.addr)) {
 			m->dialed_at = c->now;
 			link_dial(c, LINK_PEER, &m->rec.addr);
 		}
@@ -124,7 +127,7 @@ void view_tick(struct core *c)
 		view_propose(c, "a member did not answer the last proposal");
 	} else if (c->proposing) {
 		view_check_prepared(c);
-	} else if (c->again && view_candidate(c) == c->nid) {
+	} else if (c->again && (c->taking_over || view_candidate(c) == c->nid)) {
 		view_propose(c, "something happened that could not be seen to at once");
 	} else if (c->frozen && c->now - c->frozen_at > limit) {
 		c->frozen_at = c->now;
@@ -182,6 +185,9 @@ void view_on_link_lost(struct core *c, const struct core_msg *m)
 		return;
 	}
 	if (!lost || lost == c->self || lost->rec.state == MEMBER_JOINING)
+		return;
+	/* Back here already: the others hear of its new life by the next view. */
+	if (lost->forgetful && lost->link)
 		return;
 	/* The two cannot both stay: the younger goes. */
 	if (lost->rec.nid < from->rec.nid && lost->link)

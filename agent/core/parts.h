@@ -68,6 +68,7 @@ void seek_on_dissolve(struct core *c, const struct core_addr *addr);
 void seek_became_member(struct core *c);
 
 /* admit.c: the master lets nodes in */
+bool admit_open(const struct core *c, bool resumes);
 void admit_on_join(struct core *c, struct link *l, const struct core_msg *m);
 void admit_on_ready(struct core *c, struct link *l);
 void admit_on_ack(struct core *c, const struct core_msg *m);
@@ -95,6 +96,7 @@ void view_on_view(struct core *c, const struct core_msg *m, const struct rec_mem
 
 /* notice.c: who is missed */
 void view_tick(struct core *c);
+bool member_is_dialled(const struct core *c, const struct member *m);
 void view_beat(struct core *c);
 void view_on_link_lost(struct core *c, const struct core_msg *m);
 
@@ -183,7 +185,7 @@ void extent_clear(struct core *c);
 uint64_t extent_gap(const struct core *c,
 		    page_key key); /* first allocated page at or after key, UINT64_MAX: none */
 
-/* kept.c: what the next life of a master's agent will want to know */
+/* kept.c: what the next life of this agent will want to know */
 void kept_extent(struct core *c, const struct rec_extent *e);
 void kept_gone(struct core *c, page_key key, uint64_t count);
 void kept_not_alone(struct core *c); /* said before anybody else can be given a page */

@@ -420,8 +420,13 @@ void pool_on_free(struct core *c, const struct core_msg *m)
 	page_each_in(c, first, end, forget_page, NULL);
 	request_restart_range(c, first, end);
 	asked_freed(c, first, end);
-	if (!is_master(c)) /* the master remembers until all have forgotten */
+	if (!is_master(c)) { /* the master remembers until all have forgotten */
 		extent_remove(c, first, end - first);
+		if (m->count == WHOLE_REGION)
+			kept_anew(c);
+		else
+			kept_gone(c, first, end - first);
+	}
 	c->dropping = core_realloc(c->dropping, (c->ndropping + 1) * sizeof(*c->dropping));
 	c->dropping[c->ndropping++] =
 		(struct dropping){ .first = first, .end = end, .id = m->a, .master = m->src };
@@ -462,6 +467,9 @@ void pool_rehome(struct core *c)
 		/* A home that died while it handed over: what it knew may be lost. */
 		if ((e->flags & EXTENT_MOVING) && c->someone_died)
 			e->flags = (uint16_t)((e->flags & ~EXTENT_MOVING) | EXTENT_ORPHANED);
+		/* One that was restarted does not know what the dead had touched. */
+		if (home && home->forgetful && c->someone_died)
+			e->flags |= EXTENT_ORPHANED;
 		if (home && home->rec.state == MEMBER_ACTIVE)
 			continue;
 		if (!home)

@@ -378,8 +378,7 @@ static void stand(struct core *c)
 		act_log(c, 3,
 			"%llu pages that only dead nodes had are lost; access to them gives SIGBUS",
 			(unsigned long long)s.lost);
-	if (is_master(c))
-		kept_anew(c);
+	kept_anew(c);
 	lock_rebuilt(c);
 	rwlock_rebuilt(c);
 	barrier_rebuilt(c);

@@ -114,6 +114,7 @@ static void seek_found(struct core *c)
 	member_add(c, &me);
 	if (c->resuming) {
 		kept_apply(c, true);
+		kept_forget(c);
 		page_each(c, seek_recover_extents, NULL);
 		pool_count(c);
 	}
@@ -143,7 +144,6 @@ void seek_became_member(struct core *c)
 		if (c->members[i] != c->self && !c->members[i]->link)
 			c->members[i]->lost_at = c->now;
 	a->state = c->state;
-	kept_forget(c);
 	act_identity(c);
 	c->beat_next = c->now + c->cfg.dead_ms * MS / 4;
 	timer_arm(c, c->beat_next, TIMER_BEAT, 0);
@@ -181,6 +181,7 @@ void seek_on_timer(struct core *c)
 	}
 	if (c->state == CORE_JOINING) {
 		dial_peers(c);
+		seek_check_links(c);
 		seek_arm(c, 100 * MS);
 		return;
 	}
@@ -204,7 +205,7 @@ void seek_on_timer(struct core *c)
 static bool offer_msg(struct core *c, uint16_t type, struct core_msg *m, struct core_addr *addr,
 		      bool resumes)
 {
-	if (c->state != CORE_MEMBER || (!is_master(c) && view_candidate(c) != c->nid))
+	if (!admit_open(c, resumes) || (!is_master(c) && view_candidate(c) != c->nid))
 		return false;
 	*m = seek_msg(c, type);
 	m->a = c->cluster;
@@ -403,8 +404,11 @@ void seek_on_link(struct core *c, struct link *l)
 
 void seek_on_link_down(struct core *c, link_id id)
 {
-	if (c->state == CORE_JOINING && id == c->master_link)
+	if (c->state == CORE_JOINING && id == c->master_link) {
 		seek_start(c);
+	} else {
+		seek_check_links(c);
+	}
 }
 
 void seek_on_refused(struct core *c, const struct core_msg *m, const void *recs, struct link *l)
@@ -500,6 +504,17 @@ void seek_on_table(struct core *c, struct link *l, const struct core_msg *m,
 	seek_check_links(c);
 }
 
+/*
+ * Is there no need to wait for a link to this member? One that comes back must not be kept out
+ * by who has died meanwhile, or whose agent is away as well: the view change that takes it in
+ * sees to those.
+ */
+static bool does_without(const struct core *c, const struct member *p)
+{
+	return c->resuming && p->dialed_at &&
+	       (!member_is_dialled(c, p) || c->now - c->join_since >= c->cfg.dead_ms * MS / 4);
+}
+
 /* Joining: are there links to all? */
 void seek_check_links(struct core *c)
 {
@@ -511,7 +526,8 @@ void seek_check_links(struct core *c)
 		struct member *p = c->members[i];
 
 		member_attach(c, p);
-		if (p != c->self && p->rec.state != MEMBER_JOINING && !p->link)
+		if (p != c->self && p->rec.state != MEMBER_JOINING && !p->link &&
+		    !does_without(c, p))
 			return;
 	}
 	m = msg_new(c, MSG_JOIN_READY);

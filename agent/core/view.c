@@ -172,7 +172,10 @@ void view_on_prepared(struct core *c, const struct core_msg *m)
 			return;
 		c->proposing = false;
 		/* Its promise is to someone else, or it hears the master: try again unless that ends it. */
-		if (is_master(c))
+		/* The master is there after all, and has a proposal of its own: one of the two must give way. */
+		if (m->src == c->master)
+			c->taking_over = false;
+		if (is_master(c) || c->taking_over)
 			view_propose(c, "a member had promised a higher epoch");
 		return;
 	}

@@ -60,6 +60,8 @@ void check_prot(unsigned int n, uint64_t key)
 	uint8_t prot = sim.nodes[n].pages[key].prot;
 	struct truth *t = &truth[key];
 
+	if (sim.nodes[n].outcast)
+		return;
 	if (prot == PAGE_MODIFIED && t->writer != (int)n) {
 		t->acquired = t->uncertain ? t->acquired : t->value;
 		t->writer = (int)n;
@@ -69,7 +71,7 @@ void check_prot(unsigned int n, uint64_t key)
 		uint8_t other = sim.nodes[i].pages[key].prot;
 
 		if (i == n || !(sim.nodes[i].up || sim.nodes[i].waits) || other == PAGE_INVALID ||
-		    prot == PAGE_INVALID)
+		    prot == PAGE_INVALID || sim.nodes[i].outcast)
 			continue;
 		if (prot == PAGE_MODIFIED || other == PAGE_MODIFIED)
 			fail("page %u: node %u may %s while node %u may %s", (unsigned int)key, n,
@@ -82,6 +84,8 @@ void check_read(unsigned int n, uint64_t key, uint64_t value)
 {
 	struct truth *t = &truth[key];
 
+	if (sim.nodes[n].outcast)
+		return;
 	if (value == t->value) {
 		t->uncertain = false;
 		return;
@@ -108,6 +112,8 @@ void check_write(unsigned int n, uint64_t key, uint64_t value)
 
 	/* What it writes over must have been the last value too. */
 	check_read(n, key, sim.nodes[n].pages[key].value);
+	if (sim.nodes[n].outcast)
+		return;
 	t->value = value;
 	t->may_be_lost = t->forgotten = false;
 }
@@ -167,7 +173,8 @@ void check_death(unsigned int n)
 		for (unsigned int i = 0; i < NODES; i++) {
 			const struct sim_page *p = &sim.nodes[i].pages[k];
 
-			alive |= i != n && (sim.nodes[i].up || sim.nodes[i].waits) &&
+			alive |= i != n && !sim.nodes[i].outcast &&
+				 (sim.nodes[i].up || sim.nodes[i].waits) &&
 				 ((p->prot != PAGE_INVALID && p->value == t->value) ||
 				  (p->stash && p->stash_value == t->value));
 		}
@@ -184,7 +191,7 @@ void check_death(unsigned int n)
 			continue;
 		t->forgotten |= !known[k];
 		t->may_be_lost = true; /* its home may have been there, or bytes on their way */
-		if (t->writer >= 0 && !sim.nodes[t->writer].up)
+		if (t->writer >= 0 && (!sim.nodes[t->writer].up || sim.nodes[t->writer].outcast))
 			t->uncertain = true;
 	}
 	for (unsigned int p = 0; p < PROGS; p++)

@@ -1,10 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * sim [--count N] [--seed S] [--jobs J] [--trace] [--restarts]
+ * sim [--count N] [--seed S] [--jobs J] [--trace] [--restarts] [--mixed WITH]
  *
  * Runs N schedules from seed S on. The first that breaks a rule prints its
  * seed; --seed S --count 1 --trace replays it. Where membership changes, an agent
- * is restarted in one schedule of five; with --restarts in each.
+ * is restarted in one schedule of five, with --restarts in each, and nothing else happens. With --mixed
+ * it is in each, and the letters of WITH (of MIXED_ALL) say together with what.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -20,12 +21,15 @@
 
 #include "tests/sim/sim.h"
 
+#define MIXED_ALL                                                                                  \
+	"rdcljs" /* a second restart, death, cuts, a node that leaves, one that joins, slow messages and lost ones */
 #define SCHEDULE_S 60 /* of CPU: a schedule takes milliseconds */
 
 struct sim sim;
 static char endless[128];	 /* what is said of a schedule that does not end */
 static _Atomic uint64_t *passed; /* by all jobs */
 static bool sim_restarts; /* an agent is killed alone and comes back in each unsteady schedule */
+static const char *sim_mixed; /* and these come with it, see MIXED_ALL; NULL: nothing */
 
 uint64_t rnd(uint64_t below)
 {
@@ -52,8 +56,9 @@ void fail(const char *fmt, ...)
 	va_start(ap, fmt);
 	vfprintf(stderr, fmt, ap);
 	va_end(ap);
-	fprintf(stderr, "\nreplay: sim --seed %llu --count 1 --trace%s\n",
-		(unsigned long long)sim.seed, sim_restarts ? " --restarts" : "");
+	fprintf(stderr, "\nreplay: sim --seed %llu --count 1 --trace%s%s%s\n",
+		(unsigned long long)sim.seed, sim_restarts ? " --restarts" : "",
+		sim_mixed ? " --mixed " : "", sim_mixed ? sim_mixed : "");
 	exit(1);
 }
 
@@ -176,6 +181,21 @@ static void start_node(uint64_t arg)
 
 /* --- a schedule --- */
 
+static void draw_mixed(struct plan *p, const char *what)
+{
+	bool with[sizeof(MIXED_ALL)];
+
+	for (size_t i = 0; i < sizeof(with); i++)
+		with[i] = strchr(what, MIXED_ALL[i]);
+	p->restarts = 1 + (with[0] && chance(50));
+	p->deaths = with[1] && chance(60) ? 1 : 0;
+	p->cuts = with[2] && chance(60) ? 1 + (unsigned int)rnd(2) : 0;
+	p->leaves = with[3] && chance(60) ? 1 : 0;
+	p->joins = with[4] && chance(60) ? 1 : 0;
+	if (!with[5])
+		p->spike = p->loss = 0;
+}
+
 static void draw_plan(struct plan *p)
 {
 	memset(p, 0, sizeof(*p));
@@ -193,7 +213,10 @@ static void draw_plan(struct plan *p)
 	p->steady = chance(40);
 	if (p->steady)
 		return;
-	/* One fault at a time: who is away for too long is put out, and that is another test. */
+	if (sim_mixed) {
+		draw_mixed(p, sim_mixed);
+		return;
+	}
 	if (chance(20) || sim_restarts) {
 		p->restarts = 1;
 		p->loss = 0;
@@ -279,6 +302,8 @@ static void run_schedule(uint64_t seed)
 		if (!sim.ops_left && sim.now > 1000000 + 200000 + sim.plan.ops * 400ull)
 			break;
 	sim.draining = true;
+	for (unsigned int i = 0; i < NODES; i++)
+		sim.nodes[i].doomed = 0;
 	tracef("draining");
 	end = sim.now +
 	      20000000; /* a dead node takes DEAD_MS to notice, clusters that missed each other some announcements */
@@ -316,17 +341,16 @@ static int run_job(uint64_t seed, uint64_t count, uint64_t step)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = { { "count", 1, NULL, 'c' },
-						 { "seed", 1, NULL, 's' },
-						 { "jobs", 1, NULL, 'j' },
-						 { "trace", 0, NULL, 't' },
-						 { "restarts", 0, NULL, 'r' },
-						 { "help", 0, NULL, 'h' },
-						 { 0 } };
+	static const struct option options[] = {
+		{ "count", 1, NULL, 'c' },    { "seed", 1, NULL, 's' },
+		{ "jobs", 1, NULL, 'j' },     { "trace", 0, NULL, 't' },
+		{ "restarts", 0, NULL, 'r' }, { "mixed", 1, NULL, 'm' },
+		{ "help", 0, NULL, 'h' },     { 0 }
+	};
 	uint64_t count = 1000, seed = 1, jobs = 1, failed = 0;
 	int o;
 
-	while ((o = getopt_long(argc, argv, "c:s:j:trh", options, NULL)) != -1) {
+	while ((o = getopt_long(argc, argv, "c:s:j:trm:h", options, NULL)) != -1) {
 		if (o == 'c')
 			count = strtoull(optarg, NULL, 10);
 		else if (o == 's')
@@ -337,8 +361,11 @@ int main(int argc, char **argv)
 			sim.trace = true;
 		else if (o == 'r')
 			sim_restarts = true;
+		else if (o == 'm')
+			sim_mixed = optarg;
 		else {
-			printf("sim [--count N] [--seed S] [--jobs J] [--trace] [--restarts]\n");
+			printf("sim [--count N] [--seed S] [--jobs J] [--trace] [--restarts] "
+			       "[--mixed WITH]\n");
 			return o == 'h' ? 0 : 2;
 		}
 	}

@@ -182,7 +182,10 @@ static void state(unsigned int i, uint32_t s)
 	if (s == CORE_MEMBER)
 		n->joined_once = true;
 	if (s == CORE_EVICTED && n->lives) {
-		check_death(i); /* too late: the others went on */
+		if (!n->outcast)
+			check_death(i); /* too late: the others went on */
+		n->outcast = false;
+		n->kept_cluster = 0; /* others hear later of the view that it is not in */
 		return;
 	}
 	if (s == CORE_EVICTED)
@@ -208,6 +211,30 @@ static void keep(void *node, const struct core_kept *k)
 	n->kept[n->nkept++] = *k;
 }
 
+static void list_member(void *ctx, const struct rec_member *m, bool link_up)
+{
+	(void)link_up;
+	((bool *)ctx)[m->nid % (NODES * 8)] = true;
+}
+
+/* Whose agent was not back in time for this view is as dead to it, whatever its programs still do. */
+static void look_for_outcasts(const struct node *of)
+{
+	bool listed[NODES * 8] = { false };
+
+	core_each_member(of->core, list_member, listed);
+	for (unsigned int i = 0; i < NODES; i++) {
+		struct node *n = &sim.nodes[i];
+
+		if (n == of || n->outcast || !(n->waits || (n->up && n->lives)) ||
+		    n->kept_cluster != of->kept_cluster || listed[n->kept_nid % (NODES * 8)])
+			continue;
+		tracef("node %u is out, by the view of node %d", i, (int)(of - sim.nodes));
+		n->outcast = true;
+		check_death(i);
+	}
+}
+
 static void remember(struct node *n, const struct core_action *a)
 {
 	switch (a->type) {
@@ -215,9 +242,10 @@ static void remember(struct node *n, const struct core_action *a)
 		n->kept_cluster = a->cluster;
 		n->kept_nid = a->nid;
 		n->kept_epoch = a->epoch;
+		look_for_outcasts(n);
 		break;
 	case ACT_KEEP:
-		if (n->nkept) /* nothing is kept by who is no master */
+		if (n->nkept) /* nothing is kept by who is no member */
 			keep(n, a->recs);
 		break;
 	case ACT_KEEP_ALL:

@@ -80,6 +80,7 @@ struct node {
 	bool up, left, joined_once;
 	unsigned int lives;  /* of its agent, before this one */
 	bool waits;	     /* its agent died, and the module keeps its pages for the next */
+	bool outcast;	     /* the others went on without it, and it may not know yet */
 	unsigned int doomed; /* its agent dies after so many actions more; 0: it does not */
 	uint64_t tick_at;
 	struct sim_page pages[PAGES];

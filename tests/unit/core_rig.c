@@ -337,7 +337,7 @@ static void start(unsigned int i)
 	step(i, &(struct core_event){ .type = EV_TICK });
 }
 
-void rig_add(unsigned int i, uint64_t chunks)
+void rig_add_for(unsigned int i, uint64_t chunks, uint64_t us)
 {
 	struct rig_node *n = &rig.nodes[i];
 
@@ -358,7 +358,12 @@ void rig_add(unsigned int i, uint64_t chunks)
 	for (int p = 0; p < RIG_PAGES; p++)
 		n->failed[p] = -1;
 	start(i);
-	rig_pass(200000);
+	rig_pass(us);
+}
+
+void rig_add(unsigned int i, uint64_t chunks)
+{
+	rig_add_for(i, chunks, 200000);
 }
 
 void rig_start(unsigned int n, uint64_t chunks)
@@ -545,10 +550,15 @@ static void hang_up(unsigned int i)
 			}
 }
 
-void rig_kill(unsigned int i)
+void rig_cut(unsigned int i)
 {
 	rig.nodes[i].cut = true;
 	hang_up(i);
+}
+
+void rig_kill(unsigned int i)
+{
+	rig_cut(i);
 	rig_pass(500000);
 }
 

@@ -54,6 +54,8 @@ extern struct rig rig;
 /* Makes a cluster of @n nodes with @chunks each; node i has id i + 1. */
 void rig_start(unsigned int n, uint64_t chunks);
 void rig_add(unsigned int i, uint64_t chunks);
+/* Likewise, but given @us only. */
+void rig_add_for(unsigned int i, uint64_t chunks, uint64_t us);
 void rig_stop(void);
 /* Lets @us pass, with everything that falls due meanwhile. */
 void rig_pass(uint64_t us);
@@ -78,6 +80,8 @@ void rig_leave(unsigned int i);
 /* Node @first leaves, and after @events things that were on their way node @second. */
 void rig_leave_both(unsigned int first, unsigned int second, unsigned int events);
 void rig_kill(unsigned int i);
+/* Likewise, and no time passes: nobody has missed it yet. */
+void rig_cut(unsigned int i);
 /* The agent of @i is killed; its pages stay, and others are not given time to miss it. */
 void rig_agent_kill(unsigned int i);
 /* Another one in its place, with what the module kept; given @us to find the others. */

@@ -374,6 +374,105 @@ static void a_block_that_only_the_master_knows_is_told(void **state)
 	assert_int_equal(rig_ask(0, 1, OP_FREE, 0, r.val[0], 0).err, 0);
 }
 
+/* A node that has died, and that nobody has missed yet, keeps nobody else from coming back. */
+static void a_dead_node_keeps_nobody_out(void **state)
+{
+	(void)state;
+	rig_fault(2, 5, true);
+	rig_cut(1);
+	rig_agent_kill(2);
+	rig_agent_restart(2, 300000);
+	assert_int_equal(info(0).members, 2);
+	assert_int_equal(info(2).members, 2);
+	assert_int_equal(info(2).nid, 3);
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_MODIFIED);
+	rig_fault(0, 5, false);
+	assert_int_equal(rig.nodes[0].prot[5], PAGE_SHARED);
+}
+
+/* The view that takes the one in waits for the other, which must be let in before that. */
+static void two_agents_come_back_at_once(void **state)
+{
+	(void)state;
+	rig_fault(1, 4, true);
+	rig_fault(2, 5, true);
+	rig_agent_kill(1);
+	rig_agent_kill(2);
+	rig_agent_restart(1, 1000);
+	rig_agent_restart(2, 90000);
+	all_are_members_of_one_view();
+	assert_int_equal(rig.nodes[1].prot[4], PAGE_MODIFIED);
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_MODIFIED);
+	rig_fault(0, 4, false);
+	rig_fault(0, 5, false);
+	assert_int_equal(rig.nodes[0].prot[4], PAGE_SHARED);
+	assert_int_equal(rig.nodes[0].prot[5], PAGE_SHARED);
+}
+
+/* A master that wants to go does not hand over while somebody is missing: who comes back is let in. */
+static void a_master_that_leaves_lets_it_in_first(void **state)
+{
+	(void)state;
+	rig_fault(2, 5, true);
+	rig_agent_kill(2);
+	rig_leave(0);
+	assert_int_equal(rig.nodes[0].state, CORE_LEAVING);
+	rig_agent_restart(2, 90000);
+	rig_pass(100000);
+	assert_int_equal(rig.nodes[0].state, CORE_OUT);
+	assert_int_equal(info(1).members, 2);
+	assert_int_equal(info(2).nid, 3);
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_MODIFIED);
+}
+
+/* It would be counted among the dead as soon as there is another master. */
+static void who_follows_a_dead_master_lets_it_in(void **state)
+{
+	(void)state;
+	rig_fault(2, 5, true);
+	rig_cut(0);
+	rig_agent_kill(2);
+	rig_agent_restart(2, 300000);
+	assert_int_equal(info(1).master, 2);
+	assert_int_equal(info(1).members, 2);
+	assert_int_equal(info(2).nid, 3);
+	assert_int_equal(rig.nodes[2].prot[5], PAGE_MODIFIED);
+}
+
+/* What was written is known to the home alone, whose agent is restarted before the writer's death is noticed. */
+static void what_a_restarted_home_forgot_is_lost_and_not_zero(void **state)
+{
+	struct core_reply r = rig_ask(1, 1, OP_ALLOC, 0, 0, 2);
+
+	(void)state;
+	rig_fault(2, r.val[0], true);
+	rig_fault(2, r.val[0], true);
+	rig_cut(2);
+	rig_agent_kill(1);
+	rig_agent_restart(1, 300000);
+	assert_int_equal(info(0).members, 2);
+	rig_fault(0, r.val[0], false);
+	assert_int_equal(rig.nodes[0].failed[r.val[0]], EIO);
+}
+
+/* A newcomer that cannot get in has no place that is waited for. */
+static void a_newcomer_does_not_hold_it_up(void **state)
+{
+	(void)state;
+	rig_fault(1, 5, true);
+	rig_hold(0, 2, MSG_NODE_TABLE);
+	rig_add_for(2, 64, 20000);
+	assert_int_equal(rig.nodes[0].core->admitting, 3);
+	rig_agent_kill(1);
+	rig_agent_restart(1, 60000);
+	assert_int_equal(info(1).state, CORE_MEMBER);
+	assert_int_equal(info(1).nid, 2);
+	assert_int_equal(rig.nodes[1].prot[5], PAGE_MODIFIED);
+	rig_release();
+	rig_pass(300000);
+	assert_int_equal(info(0).members, 3);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -401,6 +500,13 @@ int main(void)
 		cmocka_unit_test_setup_teardown(what_was_lost_stays_lost, two, stop),
 		cmocka_unit_test_setup_teardown(a_block_that_only_the_master_knows_is_told, three,
 						stop),
+		cmocka_unit_test_setup_teardown(a_dead_node_keeps_nobody_out, three, stop),
+		cmocka_unit_test_setup_teardown(two_agents_come_back_at_once, three, stop),
+		cmocka_unit_test_setup_teardown(a_master_that_leaves_lets_it_in_first, three, stop),
+		cmocka_unit_test_setup_teardown(who_follows_a_dead_master_lets_it_in, three, stop),
+		cmocka_unit_test_setup_teardown(what_a_restarted_home_forgot_is_lost_and_not_zero,
+						three, stop),
+		cmocka_unit_test_setup_teardown(a_newcomer_does_not_hold_it_up, two, stop),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
