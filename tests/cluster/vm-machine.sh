@@ -33,9 +33,7 @@ series=${LAB_KERNEL:-6.1}
 	fi
 ) 9>"$directory/lock"
 # The second one's cable is plugged into the first one's.
-if [ "$side" = 0 ]; then rm -f "$directory/cable"; else
-	until [ -S "$directory/cable" ]; do sleep 0.05; done
-fi
+until [ "$side" = 0 ] || [ -S "$directory/cable" ]; do sleep 0.05; done
 # shellcheck disable=SC2046 # words of vm_lan are options
 VM_CPUS=1 VM_MEMORY=512M VM_APPEND="dsm.side=$side" \
 	vm_boot "$series" "$directory/initramfs" "$directory/console$side.log" 1200 \

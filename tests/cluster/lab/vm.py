@@ -4,6 +4,7 @@
 A machine has two cards: eth0 is the cable between the two, eth1 leads to this process
 alone. At port 7 of eth1 every connection gets a shell.
 """
+import contextlib
 import json
 import os
 import select
@@ -201,6 +202,9 @@ class VmLab:
         self.name, self.nodes = name, []
         if len(self.machines) < 2 or not all(m.alive() for m in self.machines):
             self.power_off()
+            # Else the second machine could plug its cable into what is left of the last one.
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(os.path.join(self.directory, "cable"))
             self.machines = [Machine(side, self.directory) for side in (0, 1)]
             until(lambda: all(m.ready() for m in self.machines), 90, "both machines are up", 0.2)
         for machine in self.machines:
