@@ -3,6 +3,7 @@
 #ifndef DSM_LIB_MAP_BYTES_H
 #define DSM_LIB_MAP_BYTES_H
 
+#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
@@ -15,6 +16,62 @@ static inline void bytes_copy(void *to, const void *from, size_t n)
 	if (n)
 		memcpy(to, from, n);
 }
+
+/* Fewer than 16. */
+static inline void bytes_copy_few(uint8_t *to, const uint8_t *from, size_t n)
+{
+	if (n >= 8) {
+		uint64_t first, last;
+
+		memcpy(&first, from, sizeof(first));
+		memcpy(&last, from + n - 8, sizeof(last));
+		memcpy(to, &first, sizeof(first));
+		memcpy(to + n - 8, &last, sizeof(last));
+		return;
+	}
+	while (n) {
+		n--;
+		to[n] = from[n];
+		/* No word from the compiler that this is a memcpy(): a call. */
+		__asm__("" : "+r"(n));
+	}
+}
+
+/*
+ * A value's bytes, which others may read or write at this moment: who reads them believes them
+ * only when the entry's version says so. @to and @from at multiples of 8, if they are in the map.
+ */
+#ifndef __SANITIZE_THREAD__
+#define bytes_fence(order) atomic_thread_fence(order)
+
+static inline void bytes_load(void *to, const void *from, size_t n)
+{
+	bytes_copy(to, from, n);
+}
+static inline void bytes_store(void *to, const void *from, size_t n)
+{
+	bytes_copy(to, from, n);
+}
+#else
+/*
+ * It would take them for a race, which they are, unless each access is atomic by itself. It knows
+ * no fences, so each keeps the order, too.
+ */
+#define bytes_fence(order) ((void)(order))
+
+static inline void bytes_load(void *to, const void *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		((uint8_t *)to)[i] = atomic_load_explicit((const _Atomic uint8_t *)from + i,
+							  memory_order_acquire);
+}
+static inline void bytes_store(void *to, const void *from, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		atomic_store_explicit((_Atomic uint8_t *)to + i, ((const uint8_t *)from)[i],
+				      memory_order_release);
+}
+#endif
 
 static inline uint64_t bytes_differ8(const uint8_t *a, const uint8_t *b)
 {

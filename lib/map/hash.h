@@ -57,7 +57,8 @@ static inline uint64_t hash_half_word(const uint8_t *p)
 	return le32toh(w);
 }
 
-static inline uint64_t hash_short(const struct hash_key *k, const uint8_t *p, size_t size)
+static inline __attribute__((always_inline)) uint64_t hash_short(const struct hash_key *k,
+								 const uint8_t *p, size_t size)
 {
 	uint64_t x = 0, y = 0, h;
 

@@ -18,27 +18,40 @@
 #ifndef DSM_LIB_MAP_LAYOUT_H
 #define DSM_LIB_MAP_LAYOUT_H
 
+#include <stddef.h>
+
 #include "lib/segment/segment.h"
 
 #define MAP_MAGIC   0x3150414d4d5344aeull
-#define MAP_VERSION 2u
+#define MAP_VERSION 3u
 #define MAP_STRIPES 64u /* the low bits of a hash choose one; a power of two */
 #define MAP_SLOTS   7u	/* entries of a bucket */
 #define MAP_LOAD    4u	/* entries a bucket may have on average before the table grows */
 
 /*
- * An entry: never changed once a bucket names it, but for retire_next, which readers do
- * not look at. The key follows at once, the value at the next multiple of 8.
+ * An entry. The key follows at once, the value at the next multiple of 8. Once a bucket names
+ * it, no more is changed than retire_next, which readers do not look at, and with rewrite.h, on
+ * segments of one host, the value and its size (not the number of 8-byte words that it takes).
  */
 struct map_entry {
 	uint64_t hash;
-	uint64_t version;
-	uint64_t expires_ns; /* wall clock; 0: never */
-	uint32_t key_size, value_size;
+	_Atomic uint64_t version; /* or who is changing the value: see ENTRY_REWRITTEN */
+	uint64_t expires_ns;	  /* wall clock; 0: never */
+	uint32_t key_size;
+	_Atomic uint32_t value_size;
 	uint64_t retire_next; /* offset of the next retired one */
 	uint8_t key[];
 };
 static_assert(sizeof(struct map_entry) == 40, "layout of maps");
+
+/*
+ * In the place of an entry's version while its value is overwritten: this, the writer's slot, and
+ * the lower bits of the version it will have. The new value is in that slot's journal.
+ */
+#define ENTRY_REWRITTEN	   (1ull << 63)
+#define ENTRY_SLOT_SHIFT   52
+#define ENTRY_VERSION_MASK ((1ull << ENTRY_SLOT_SHIFT) - 1)
+static_assert(SEG_SLOTS <= 1u << (63 - ENTRY_SLOT_SHIFT), "a slot fits above the version");
 
 /*
  * A cache line. A slot is 0, or an entry's offset with the top 16 bits of its hash above
@@ -90,6 +103,7 @@ static_assert(sizeof(struct map_header) == SEG_PAGE, "layout of maps");
  * Words to sleep on. The lowest bit: somebody may sleep; the rest counts changes. In a page
  * of its own: watchers write it, writers look at it.
  */
+#define MAP_WATCHED 1u
 struct map_watch {
 	_Atomic uint32_t any;
 	uint32_t reserved0[15];
@@ -138,16 +152,18 @@ struct map_stripe {
 	_Atomic uint64_t ttl;	     /* of these, with an end */
 	_Atomic uint64_t fresh_list; /* retired lately: offset of the first */
 	_Atomic uint64_t wait_list;  /* retired before pass wait_tag began */
-	_Atomic uint64_t wait_tag;
 	_Atomic uint32_t fresh_count;
 	_Atomic uint32_t wait_count;
+	_Atomic uint32_t calm;	/* so many changes are to leave the values that are there alone */
+	_Atomic uint32_t sweep; /* next bucket to look for what expired */
 	/* Second line. */
+	_Atomic uint64_t wait_tag;
 	_Atomic uint32_t
 		over[2]; /* overflow buckets used, by the lowest bit of the table's generation */
 	_Atomic uint32_t generation; /* of the table that moved and over[] are about */
-	_Atomic uint32_t sweep;	     /* next bucket to look for what expired */
-	_Atomic uint64_t moved;	     /* buckets of it moved to that table, from the first on */
-	uint8_t reserved[40];
+	uint32_t reserved0;
+	_Atomic uint64_t moved; /* buckets of it moved to that table, from the first on */
+	uint8_t reserved[32];
 };
 static_assert(sizeof(struct map_stripe) == 128, "layout of maps");
 
@@ -165,8 +181,11 @@ enum map_op {
 	MAP_OP_BUCKET = 2, /* the same, without an entry */
 	MAP_OP_TABLE =
 		3, /* the table's memory belongs to the map, which may not name it (any more) */
-	MAP_OP_FINISH = 4, /* the table has no buckets in use any more, and is to be retired */
+	MAP_OP_FINISH = 4,  /* the table has no buckets in use any more, and is to be retired */
+	MAP_OP_REWRITE = 5, /* the entry at `word` gets the value `redo` */
 };
+
+#define MAP_REWRITE_MAX 880u /* bytes of a value that is overwritten in its place */
 
 /* Of the slot's map_area. */
 struct map_journal {
@@ -185,10 +204,16 @@ struct map_journal {
 	uint64_t word, value;
 	uint64_t version, count, ttl, fresh_list;
 	uint32_t fresh_count, over_index, over;
-	uint32_t spare_count;	/* of spares: a hint */
-	uint32_t shy;		/* gets until the next one may be a glance: cluster */
+	uint32_t spare_count; /* of spares: a hint */
+	uint32_t reserved0;
 	_Atomic uint32_t depth; /* of reading sections begun by the program */
+	/* MAP_OP_REWRITE: also read by others, who find the slot's number in the entry. */
+	_Atomic uint64_t redo_version;
+	_Atomic uint32_t redo_size;
+	uint32_t reserved;
+	uint8_t redo[MAP_REWRITE_MAX]; /* from a multiple of 8 on */
 };
+static_assert(offsetof(struct map_journal, redo) % 8 == 0, "layout");
 static_assert(sizeof(struct map_journal) <= sizeof(((struct seg_slot *)0)->map_area), "layout");
 
 #endif

@@ -8,6 +8,7 @@
  *	section.h	how readers keep what they look at from being freed, or learn that it was
  *	read.c		get, find, sections
  *	write.c		set, delete and the like: all are one decision under a stripe's lock
+ *	rewrite.h	a value overwritten in its place, and how it is read then
  *	commit.h	how a change is made in one step, and made complete after a kill
  *	retire.c	what readers may still look at: grace passes
  *	spare.c		old entries' blocks, used again without asking the heap
@@ -28,25 +29,40 @@
 
 #include "lib/map/hash.h"
 #include "lib/map/layout.h"
+#include "lib/segment/lock.h"
+
+/* A table that was found good: from a hash to its bucket in a few instructions. */
+struct map_view {
+	_Atomic uint64_t table;	   /* its word; 0: the view is not made yet */
+	_Atomic uint64_t mask;	   /* of a hash times the size of a bucket */
+	_Atomic uintptr_t buckets; /* where they begin */
+};
 
 struct dsm_map {
-	dsm_segment_t *seg;
-	uint8_t *base;	  /* of the segment */
-	uint64_t data_at; /* below are its own pages */
-	dsm_heap_t *heap;
+	/* What a glance needs. */
+	uint8_t *base; /* of the segment */
 	struct map_header *header;
+	_Atomic(struct map_view *) view; /* of the table in use */
+	_Atomic uint64_t glance_limit;	 /* where keys of entries end that a glance may look at */
+	dsm_segment_t *seg;
+	_Atomic uint32_t shy; /* gets until the next one may be a glance: cluster */
+	bool cluster;	      /* as the segment's */
+	bool spares;	      /* old blocks may be used again as they are */
+	struct hash_key hash_key;
+	/* The rest. */
+	uint64_t data_at; /* below are the segment's own pages */
+	dsm_heap_t *heap;
 	struct map_watch *watch;
 	struct map_grace *grace;
 	struct map_growth *growth;
 	uint8_t *stripes;
 	uint32_t stripe_shift, root;
-	bool spares; /* old blocks may be used again as they are */
-	struct hash_key hash_key;
 	_Atomic uint64_t limit;	    /* bytes of the segment as seen last: it only grows */
 	_Atomic uint64_t pass_seen; /* that had started: cluster */
 	_Atomic uint32_t busy;	    /* locks that somebody had when they were tried */
 	_Atomic uint64_t
 		known_table[2]; /* words found good, by the lowest bit of their logarithm */
+	struct map_view views[TABLE_LOG_MAX + 1]; /* by the logarithm; each is made once */
 };
 
 /* A moment of the wall clock in ns; tests turn it. */
@@ -70,6 +86,31 @@ static inline uint32_t map_stripe_of(uint64_t hash)
 static inline bool map_expired(uint64_t expires_ns)
 {
 	return unlikely(expires_ns) && expires_ns <= map_clock();
+}
+
+/*
+ * The thread has released a stripe without a barrier: what it reads next may be older than that.
+ * Whoever reads a map without its locks puts one there first, so that a thread which sets one
+ * key and gets another, beside one that does the same the other way round, sees what it has to.
+ */
+extern __thread bool map_unfenced __attribute__((tls_model("initial-exec")));
+
+static inline void map_fence(void)
+{
+#ifdef DSM_MUTANT_MAP_UNFENCED
+	return;
+#endif
+	if (unlikely(map_unfenced)) {
+		/* ORDER: the unlocking store before any look at a table. */
+#ifdef __SANITIZE_THREAD__ /* knows no fences */
+		static _Atomic uint32_t any;
+
+		atomic_fetch_add(&any, 0);
+#else
+		atomic_thread_fence(memory_order_seq_cst);
+#endif
+		map_unfenced = false;
+	}
 }
 
 /* The heap's functions take a plain word. */
@@ -116,6 +157,7 @@ int map_change(struct dsm_map *m, struct map_change *c);
 /* A writer at work in a stripe whose lock it holds. */
 struct map_writer {
 	struct dsm_map *m;
+	struct seg_slot *self;
 	struct map_journal *journal;
 	struct map_stripe *stripe;
 	uint32_t index;	 /* of the stripe */
@@ -123,6 +165,19 @@ struct map_writer {
 	uint64_t moving; /* word of the table before it, with buckets in use still; 0: none */
 	bool retire_due, grow_due, changed;
 };
+
+/* Before its stripe is locked: recovery has to know which one the lock is of. */
+static inline void map_writer_prepare(struct map_writer *w, struct seg_slot *self, uint32_t index)
+{
+	struct map_journal *j = map_journal(self);
+
+	w->self = self;
+	w->journal = j;
+	w->stripe = map_stripe(w->m, index);
+	w->index = index;
+	atomic_store_explicit(&j->map, seg_off(w->m->seg, w->m->header), memory_order_relaxed);
+	atomic_store_explicit(&j->stripe, index, memory_order_release);
+}
 
 /* Lock stripe @index, and see which tables there are. */
 int map_writer_begin(struct map_writer *w, struct dsm_map *m, struct seg_slot *self,
@@ -132,9 +187,15 @@ int map_writer_try(struct map_writer *w, struct dsm_map *m, struct seg_slot *sel
 /* Unlock it; then wake who watches, make a pass and grow as is due. Not with the lock of growth held. */
 void map_writer_end(struct map_writer *w);
 /* Unlock it and nothing else. */
-void map_writer_leave(struct map_writer *w);
+static inline void map_writer_leave(struct map_writer *w)
+{
+	seg_unlock_quick(w->m->seg, w->self, &w->stripe->lock, SEG_LAYER_TOP);
+	map_unfenced = true;
+}
 
 /* ------------------------------------------------------------ retiring */
+
+#define RETIRE_BATCH 6u /* entries retired, at least, before a pass is made for them */
 
 /* With the stripe locked: take what no reader sees any more, and set aside what was retired. */
 void map_retire_turn(struct map_writer *w);
@@ -205,8 +266,14 @@ int map_move_some(struct map_writer *w, uint32_t n);
 /* sweep.c: with the stripe locked, take out what has expired in the next bucket of it. */
 void map_sweep(struct map_writer *w);
 
-/* watch.c: after a change in stripe @index. */
+/* watch.c: after a change in stripe @index, which is not locked any more. */
 void map_watch_notify(struct dsm_map *m, uint32_t index);
+/* Whether somebody waits for it; with the stripe locked. */
+static inline bool map_watched(const struct dsm_map *m, uint32_t index)
+{
+	/* ORDER: after the lock was taken; pairs with writer_inside(). */
+	return (atomic_load(&m->watch->any) | atomic_load(&m->watch->stripe[index])) & MAP_WATCHED;
+}
 /* When a wait that begins now ends, by seg_now_ns(). */
 uint64_t map_watch_end(uint64_t timeout_us);
 /*

@@ -42,6 +42,7 @@ int map_attach(struct dsm_map *m, dsm_segment_t *seg, uint64_t off)
 				 MAP_VERSION);
 	*m = (struct dsm_map){ .seg = seg,
 			       .base = seg->base,
+			       .cluster = seg->cluster,
 			       .data_at = seg->header->data_at,
 			       .header = h,
 			       .stripe_shift = h->stripe_shift,
@@ -55,7 +56,10 @@ int map_attach(struct dsm_map *m, dsm_segment_t *seg, uint64_t off)
 	m->growth = seg_at(seg, off + MAP_GROWTH_AT);
 	m->stripes = seg_at(seg, off + MAP_STRIPES_AT);
 	hash_key_make(&m->hash_key, h->hash_key);
-	atomic_store(&m->limit, seg_size(seg));
+	/* The view of no table. */
+	atomic_store(&m->views[0].table, UINT64_MAX);
+	atomic_store(&m->view, &m->views[0]);
+	map_limit_set(m, seg_size(seg));
 	return 0;
 }
 

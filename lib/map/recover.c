@@ -6,7 +6,7 @@
  */
 #include "lib/heap/heap.h"
 #include "lib/map/commit.h"
-#include "lib/map/table.h"
+#include "lib/map/rewrite.h"
 #include "lib/segment/layout.h"
 
 /* The stripe's lists, after the turns of map_retire_turn(). */
@@ -27,8 +27,9 @@ static void lists_mend(struct map_stripe *s, struct map_journal *j)
 }
 
 /* The dead one has the lock of the stripe. */
-static void stripe_mend(struct dsm_map *m, struct map_journal *j)
+static void stripe_mend(struct dsm_map *m, struct seg_slot *dead)
 {
+	struct map_journal *j = map_journal(dead);
 	struct map_stripe *s = map_stripe(m, atomic_load(&j->stripe) % MAP_STRIPES);
 	uint32_t op = atomic_load(&j->op);
 	_Atomic uint64_t *word;
@@ -39,6 +40,12 @@ static void stripe_mend(struct dsm_map *m, struct map_journal *j)
 			commit_finish(j, s);
 		else
 			atomic_store(&j->op, MAP_OP_NONE);
+	}
+	if (op == MAP_OP_REWRITE) {
+#ifndef DSM_MUTANT_MAP_REWRITE_DROPPED
+		rewrite_mend(m, dead, s);
+#endif
+		atomic_store(&j->op, MAP_OP_NONE);
 	}
 	lists_mend(s, j);
 }
@@ -126,7 +133,7 @@ void map_recover(dsm_segment_t *seg, struct seg_slot *dead)
 	/* It may be gone since the dead one used it; then it left nothing there. */
 	if (atomic_load(&j->map) && !map_attach(&m, seg, atomic_load(&j->map))) {
 		if (holds(dead, &map_stripe(&m, atomic_load(&j->stripe) % MAP_STRIPES)->lock))
-			stripe_mend(&m, j);
+			stripe_mend(&m, dead);
 		if (holds(dead, &m.growth->lock))
 			growth_mend(&m, j);
 	}

@@ -11,11 +11,10 @@
 #include "lib/map/table.h"
 #include "lib/segment/layout.h"
 
-#define RETIRE_BATCH 6u
-#define LOOKS_IDLE   64u /* looks in vain before a reader is suspected to be dead */
-#define FLUSH_MS     2000u
-#define ROUNDS	     8u	  /* until a stripe that nobody writes is empty it takes three */
-#define RECLAIM_MS   200u /* that a writer waits for readers when there is no memory */
+#define LOOKS_IDLE 64u /* looks in vain before a reader is suspected to be dead */
+#define FLUSH_MS   2000u
+#define ROUNDS	   8u	/* until a stripe that nobody writes is empty it takes three */
+#define RECLAIM_MS 200u /* that a writer waits for readers when there is no memory */
 
 /* Set aside what is retired where it is @least or more. */
 static void turn(struct map_writer *w, uint32_t least)

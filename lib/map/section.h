@@ -30,21 +30,19 @@ static inline void section_leave(struct seg_slot *self, bool entered)
 				      memory_order_release);
 }
 
-/*
- * A glance is a section that nobody waits for: who ends it learns whether what was read may have
- * been freed meanwhile, and if so has read nothing. It stores nothing and has no fence, so the
- * processor goes on with the next one while it waits for this one's memory.
- *
- * What is in use after a glance began at pass n is set aside until pass n + 1 or a later one is
- * done. So, bytes that were freed come with a `done` beyond n. The bytes themselves may be
- * anybody's: they are checked before they lead anywhere, and believed after the end only.
- */
+static inline const struct map_grace *map_grace_of(const struct dsm_map *m)
+{
+	return (const struct map_grace *)((const uint8_t *)m->header + MAP_GRACE_AT);
+}
+
+/* Who begins a glance, see glance.h, at the pass that this is, ... */
 static inline uint64_t glance_begin(const struct dsm_map *m)
 {
 	/* ORDER: before any look at a bucket. */
-	return atomic_load_explicit(&m->grace->started, memory_order_acquire);
+	return atomic_load_explicit(&map_grace_of(m)->started, memory_order_acquire);
 }
 
+/* ... has read what was the map's all the time, if this is true after it. */
 static inline bool glance_good(const struct dsm_map *m, uint64_t began)
 {
 #ifdef DSM_MUTANT_MAP_GLANCE_BELIEVED
@@ -52,7 +50,7 @@ static inline bool glance_good(const struct dsm_map *m, uint64_t began)
 #endif
 	/* ORDER: after the last look at an entry; pairs with the release of `done` in pass_step(). */
 	atomic_thread_fence(memory_order_acquire);
-	return likely(atomic_load_explicit(&m->grace->done, memory_order_relaxed) <= began);
+	return likely(atomic_load_explicit(&map_grace_of(m)->done, memory_order_relaxed) <= began);
 }
 
 #endif

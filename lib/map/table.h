@@ -60,6 +60,31 @@ static inline bool table_good(struct dsm_map *m, uint64_t table)
 	       table_check(m, table);
 }
 
+/* read.c: has the table in use as the map's view. NULL: it is damaged. */
+const struct map_view *view_make(struct dsm_map *m);
+
+static inline bool view_good(const struct dsm_map *m, const struct map_view *v)
+{
+	return likely(atomic_load_explicit(&v->table, memory_order_relaxed) ==
+		      atomic_load_explicit(&m->header->table, memory_order_acquire));
+}
+
+/* The table in use, which may be another one the next moment. */
+static inline const struct map_view *view_now(struct dsm_map *m)
+{
+	const struct map_view *v = atomic_load_explicit(&m->view, memory_order_acquire);
+
+	return view_good(m, v) ? v : view_make(m);
+}
+
+static inline struct map_bucket *view_bucket(const struct map_view *v, uint64_t hash)
+{
+	uint64_t at = hash * sizeof(struct map_bucket) &
+		      atomic_load_explicit(&v->mask, memory_order_relaxed);
+
+	return (struct map_bucket *)(atomic_load_explicit(&v->buckets, memory_order_relaxed) + at);
+}
+
 /* The table after @table; 0: none. */
 static inline uint64_t table_next(const struct dsm_map *m, uint64_t table)
 {
@@ -76,7 +101,8 @@ static inline struct map_bucket *chain_next(const struct dsm_map *m, uint64_t ta
 	return table_bucket(m, table, table_buckets(table) + n - 1);
 }
 
-/* read.c: the segment may have grown. */
+/* read.c: the segment has @size bytes; it may have grown. */
+void map_limit_set(struct dsm_map *m, uint64_t size);
 bool map_limit_raise(struct dsm_map *m, uint64_t end);
 
 static inline bool map_within(struct dsm_map *m, uint64_t end)
@@ -112,7 +138,7 @@ static inline bool entry_look(struct dsm_map *m, uint64_t word, struct map_found
 		return false;
 	ret->entry = e;
 	ret->key_size = e->key_size;
-	ret->value_size = e->value_size;
+	ret->value_size = atomic_load_explicit(&e->value_size, memory_order_relaxed);
 	return map_within(m, off + entry_value_at(ret->key_size) + ret->value_size);
 }
 
@@ -161,29 +187,29 @@ static inline uint32_t bucket_match(const struct map_bucket *b, uint64_t hash)
 
 /*
  * Have the bucket of @hash, and the entry that is likely to be meant, on their way from memory
- * before they are needed: while a new entry is made, and while the processor waits for a section
- * to begin. The table may be retired meanwhile, which does no harm: grains stay mapped when they
- * are free.
+ * before they are needed: while the processor waits for a section to begin, or for what was
+ * changed before. The table may be retired meanwhile, which does no harm: grains stay mapped when
+ * they are free. NULL: it seems that there is no such entry.
  */
-static inline void map_fetch(struct dsm_map *m, uint64_t hash)
+static inline __attribute__((always_inline)) _Atomic uint64_t *map_fetch(const struct dsm_map *m,
+									 const struct map_view *v,
+									 uint64_t hash, bool write)
 {
-	uint64_t table = atomic_load_explicit(&m->header->table, memory_order_relaxed);
-	const struct map_bucket *b;
+	struct map_bucket *b = view_bucket(v, hash);
+	uint32_t set = bucket_match(b, hash);
+	_Atomic uint64_t *slot;
 	const uint8_t *entry;
-	uint32_t i;
 
-	if (unlikely(!table_good(m, table)))
-		return;
-	b = table_bucket_of(m, table, hash);
-	if (MAP_UNDER_TSAN) {
-		__builtin_prefetch(b);
-		return;
-	}
-	i = match_slot(bucket_match(b, hash) | 1u << (MATCH_BITS * MAP_SLOTS - 1));
-	entry = m->base + (atomic_load_explicit(&b->slot[i], memory_order_relaxed) & SLOT_OFF_MASK);
-	__builtin_prefetch(entry);
-	__builtin_prefetch(entry + 64);
-	__builtin_prefetch(entry + 128);
+	if (unlikely(!set))
+		return NULL;
+	slot = &b->slot[match_slot(set)];
+	entry = m->base + (atomic_load_explicit(slot, memory_order_relaxed) & SLOT_OFF_MASK);
+	for (uint32_t i = 0; i < 3; i++)
+		if (write)
+			__builtin_prefetch(entry + i * SEG_LINE, 1);
+		else
+			__builtin_prefetch(entry + i * SEG_LINE);
+	return slot;
 }
 
 /* 0 with @ret; -ENOENT; -EBADMSG. */

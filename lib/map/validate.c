@@ -16,7 +16,7 @@ static int entry_check(struct tally *t, uint64_t table, uint64_t i, uint64_t wor
 	struct dsm_map *m = t->w->m;
 	uint64_t off = word & SLOT_OFF_MASK;
 	struct map_found f;
-	uint64_t room;
+	uint64_t room, version;
 
 	if (!entry_look(m, word, &f))
 		return BAD("bucket %#llx names an entry at %#llx, outside the segment",
@@ -30,10 +30,10 @@ static int entry_check(struct tally *t, uint64_t table, uint64_t i, uint64_t wor
 	if (room < entry_value_at(f.key_size) + f.value_size)
 		return BAD("the entry at %#llx is larger than its block of %llu bytes",
 			   (unsigned long long)off, (unsigned long long)room);
-	if (!f.entry->version ||
-	    f.entry->version > atomic_load_explicit(&t->w->stripe->version, memory_order_relaxed))
+	version = atomic_load(&f.entry->version);
+	if (!version || version > atomic_load(&t->w->stripe->version))
 		return BAD("the entry at %#llx has version %llu, which its stripe never had",
-			   (unsigned long long)off, (unsigned long long)f.entry->version);
+			   (unsigned long long)off, (unsigned long long)version);
 	t->entries++;
 	t->ttl += f.entry->expires_ns != 0;
 	return 0;

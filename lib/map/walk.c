@@ -2,8 +2,8 @@
 /* Reading a group of entries, wherever growing has put them meanwhile. */
 #include <stdlib.h>
 
+#include "lib/map/rewrite.h"
 #include "lib/map/section.h"
-#include "lib/map/table.h"
 #include "lib/map/walk.h"
 
 struct walk {
@@ -63,7 +63,9 @@ static int copy_add(struct walk *walk, const struct map_found *f, size_t from)
 {
 	struct walk_group *g = walk->group;
 	uint64_t value_at = (f->key_size + 7ull) & ~7ull;
-	uint64_t bytes = sizeof(struct walk_copy) + value_at + ((f->value_size + 7ull) & ~7ull);
+	uint64_t room = (f->value_size + 7ull) & ~7ull;
+	uint64_t bytes = sizeof(struct walk_copy) + value_at + room;
+	struct value_seen seen;
 	struct walk_copy *c;
 	int err;
 
@@ -78,12 +80,14 @@ static int copy_add(struct walk *walk, const struct map_found *f, size_t from)
 		return err;
 	c = (struct walk_copy *)(g->bytes + g->used);
 	*c = (struct walk_copy){ .hash = f->entry->hash, .bytes = bytes };
+	err = value_read(walk->m, f, (uint8_t *)(c + 1) + value_at, room, &seen);
+	if (err)
+		return err;
 	c->entry.key_size = f->key_size;
-	c->entry.value_size = f->value_size;
-	c->entry.version = f->entry->version;
+	c->entry.value_size = seen.size < room ? seen.size : (uint32_t)room;
+	c->entry.version = seen.version;
 	c->entry.expires_ns = f->entry->expires_ns;
 	bytes_copy(c + 1, f->entry->key, f->key_size);
-	bytes_copy((uint8_t *)(c + 1) + value_at, found_value(f), f->value_size);
 	g->used += bytes;
 	g->count++;
 	return 0;
@@ -159,6 +163,7 @@ int walk_group_read(struct dsm_map *m, uint64_t group, uint64_t groups, const vo
 
 	if (!self)
 		return -EUSERS;
+	map_fence();
 	entered = section_enter(self);
 	err = group_read(&walk, atomic_load(&m->header->table), group, groups);
 	section_leave(self, entered);

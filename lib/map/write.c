@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: MIT
 /*
- * Writing. The entry is made before the stripe is locked; under the lock one word puts it in its
- * place, and the one that was there to the retired ones.
+ * Writing. Under the stripe's lock the value that is there is overwritten, where that can be done;
+ * or one word puts a new entry, which was made before, in its place, and the one that was there
+ * to the retired ones.
  */
 #include "lib/map/commit.h"
-#include "lib/map/table.h"
+#include "lib/map/quick.h"
 
 #define WRITE_TRIES 16 /* growing makes room each time */
+#define WANTS_ENTRY 1  /* of a change: it cannot be made without one */
 
 /* Where a key is, or could be. */
 struct place {
@@ -14,19 +16,6 @@ struct place {
 	_Atomic uint64_t *empty;
 	struct map_bucket *last;
 };
-
-static void writer_prepare(struct map_writer *w, struct dsm_map *m, struct seg_slot *self,
-			   uint32_t index)
-{
-	struct map_journal *j = map_journal(self);
-
-	*w = (struct map_writer){
-		.m = m, .journal = j, .stripe = map_stripe(m, index), .index = index
-	};
-	/* Recovery has to know which stripe the lock is of. */
-	atomic_store_explicit(&j->map, seg_off(m->seg, m->header), memory_order_relaxed);
-	atomic_store_explicit(&j->stripe, index, memory_order_release);
-}
 
 /* The stripe is locked; on an error it is unlocked again. */
 static int writer_tables(struct map_writer *w)
@@ -56,8 +45,9 @@ int map_writer_begin(struct map_writer *w, struct dsm_map *m, struct seg_slot *s
 {
 	int err;
 
-	writer_prepare(w, m, self, index);
-	err = seg_lock(m->seg, &w->stripe->lock, SEG_LAYER_TOP);
+	*w = (struct map_writer){ .m = m };
+	map_writer_prepare(w, self, index);
+	err = seg_lock_quick(m->seg, self, &w->stripe->lock, SEG_LAYER_TOP);
 	return likely(!err) ? writer_tables(w) : err;
 }
 
@@ -65,22 +55,19 @@ int map_writer_try(struct map_writer *w, struct dsm_map *m, struct seg_slot *sel
 {
 	int err;
 
-	writer_prepare(w, m, self, index);
+	*w = (struct map_writer){ .m = m };
+	map_writer_prepare(w, self, index);
 	err = map_trylock(m, &w->stripe->lock);
 	return err ? err : writer_tables(w);
-}
-
-void map_writer_leave(struct map_writer *w)
-{
-	seg_unlock(w->m->seg, &w->stripe->lock);
 }
 
 void map_writer_end(struct map_writer *w)
 {
 	struct dsm_map *m = w->m;
+	bool watched = map_watched(m, w->index);
 
 	map_writer_leave(w);
-	if (w->changed)
+	if (unlikely(watched) && w->changed)
 		map_watch_notify(m, w->index);
 	if (unlikely(w->retire_due)) {
 		map_grace_step(m);
@@ -184,7 +171,8 @@ static int decide_version(const struct map_change *c, uint64_t version)
 /* May @c be, when @f is there (without an entry: when it is absent)? */
 static int decide(struct map_change *c, const struct map_found *f)
 {
-	c->ret_version = f->entry ? f->entry->version : 0;
+	c->ret_version = f->entry ? atomic_load_explicit(&f->entry->version, memory_order_relaxed)
+				  : 0;
 	switch (c->want) {
 	case MAP_SET:
 		return 0;
@@ -210,6 +198,7 @@ static void put_in(struct map_writer *w, struct map_change *c, struct place *p)
 {
 	struct map_journal *j = w->journal;
 	uint64_t off = atomic_load_explicit(&j->fresh, memory_order_relaxed);
+	uint32_t calm = atomic_load_explicit(&w->stripe->calm, memory_order_relaxed);
 	struct map_entry *e = seg_at(w->m->seg, off);
 
 	commit_prepare(w);
@@ -217,9 +206,12 @@ static void put_in(struct map_writer *w, struct map_change *c, struct place *p)
 		commit_retire(w, p->found.entry);
 	j->count++;
 	j->ttl += e->expires_ns != 0;
-	e->version = c->ret_version = ++j->version;
+	c->ret_version = ++j->version;
+	atomic_store_explicit(&e->version, j->version, memory_order_relaxed);
 	commit(w, MAP_OP_ENTRY, p->found.entry ? p->found.slot : p->empty,
 	       off | e->hash >> SLOT_TAG_BITS << SLOT_TAG_BITS);
+	if (unlikely(calm))
+		atomic_store_explicit(&w->stripe->calm, calm - 1, memory_order_relaxed);
 	if (j->count > MAP_LOAD * (table_buckets(w->table) / MAP_STRIPES))
 		w->grow_due = true;
 }
@@ -248,11 +240,29 @@ static int change_locked(struct map_writer *w, struct map_change *c, uint64_t ha
 		commit_take_out(w, p.found.slot, p.found.entry);
 		return 0;
 	}
+	if (!atomic_load_explicit(&w->journal->fresh, memory_order_relaxed)) {
+		if (unlikely(!p.found.entry) || unlikely(expired) || !rewrite_fits(w, c, &p.found))
+			return WANTS_ENTRY;
+		c->ret_version = rewrite(w, &p.found);
+		return 0;
+	}
 	if (!p.found.entry && !p.empty)
 		err = place_extend(w, &p);
 	if (!err)
 		put_in(w, c, &p);
 	return err;
+}
+
+static void change_end(struct map_writer *w)
+{
+	const struct map_stripe *s = w->stripe;
+
+	if (unlikely(atomic_load_explicit(&s->ttl, memory_order_relaxed)))
+		map_sweep(w);
+	if (atomic_load_explicit(&s->wait_list, memory_order_relaxed) ||
+	    atomic_load_explicit(&s->fresh_count, memory_order_relaxed) >= RETIRE_BATCH)
+		map_retire_turn(w);
+	map_writer_end(w);
 }
 
 static int change_made(struct dsm_map *m, struct seg_slot *self, struct map_change *c,
@@ -266,15 +276,13 @@ static int change_made(struct dsm_map *m, struct seg_slot *self, struct map_chan
 		if (unlikely(err))
 			return err;
 		err = change_locked(&w, c, hash);
-		if (likely(err != -EAGAIN)) {
-			if (unlikely(atomic_load_explicit(&w.stripe->ttl, memory_order_relaxed)))
-				map_sweep(&w);
-			map_retire_turn(&w);
-			map_writer_end(&w);
+		if (likely(err != -EAGAIN && err != WANTS_ENTRY)) {
+			change_end(&w);
 			return err;
 		}
 		map_writer_leave(&w);
-		err = map_grow_now(m, w.table);
+		err = err == WANTS_ENTRY ? entry_make(m, w.journal, c, hash)
+					 : map_grow_now(m, w.table);
 		if (err)
 			return err;
 	}
@@ -284,6 +292,7 @@ static int change_made(struct dsm_map *m, struct seg_slot *self, struct map_chan
 int map_change(struct dsm_map *m, struct map_change *c)
 {
 	struct seg_slot *self = seg_self(m->seg);
+	enum quick quick = QUICK_NOT;
 	struct map_journal *j;
 	uint64_t hash;
 	int err = 0;
@@ -292,11 +301,14 @@ int map_change(struct dsm_map *m, struct map_change *c)
 		return -EUSERS;
 	j = map_journal(self);
 	hash = map_hash(m, c->key, c->key_size);
-	map_fetch(m, hash);
-	/* What the change before has left: now, as there is memory to wait for. */
+	if (likely(rewrite_likely(m, c)))
+		quick = map_change_quick(m, self, c, hash);
+	if (likely(quick == QUICK_DONE))
+		return 0;
+	/* What the change before has left. */
 	if (atomic_load_explicit(&j->trash_list, memory_order_relaxed))
 		map_trash_empty(m, j, true);
-	if (c->want < MAP_DELETE)
+	if (c->want < MAP_DELETE && quick != QUICK_PREPARED)
 		err = entry_make(m, j, c, hash);
 	if (likely(!err))
 		err = change_made(m, self, c, hash);

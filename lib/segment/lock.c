@@ -6,7 +6,7 @@
  */
 #include <errno.h>
 
-#include "lib/segment/private.h"
+#include "lib/segment/lock.h"
 
 #define LOCK_WAITED    0x80000000u
 #define LAYER_MASK     7u
@@ -33,18 +33,6 @@ static _Atomic uint64_t *held_find(struct seg_slot *self, uint64_t off)
 	return NULL;
 }
 
-static bool take(struct seg_lock *lock, uint32_t word)
-{
-	uint32_t none = 0;
-
-#ifdef DSM_MUTANT_SEG_LOCK_SHARED
-	if (atomic_load(&lock->word) & 1)
-		return true;
-#endif
-	return atomic_compare_exchange_strong_explicit(&lock->word, &none, word,
-						       memory_order_acquire, memory_order_relaxed);
-}
-
 /* Somebody has it, or had it. -EDEADLK: the caller itself. */
 static int lock_slow(dsm_segment_t *seg, struct seg_lock *lock, uint32_t id, enum seg_layer layer)
 {
@@ -52,12 +40,13 @@ static int lock_slow(dsm_segment_t *seg, struct seg_lock *lock, uint32_t id, enu
 	uint32_t word;
 
 	for (uint32_t i = 0; i < seg->backend->spins; i++) {
-		if (!atomic_load_explicit(&lock->word, memory_order_relaxed) && take(lock, id))
+		if (!atomic_load_explicit(&lock->word, memory_order_relaxed) &&
+		    seg_lock_take(lock, id))
 			return 0;
 		__builtin_ia32_pause();
 	}
 	/* From now on with the mark: who else sleeps is not known. */
-	while (!take(lock, id | LOCK_WAITED)) {
+	while (!seg_lock_take(lock, id | LOCK_WAITED)) {
 		word = atomic_load_explicit(&lock->word, memory_order_relaxed);
 		if (!word)
 			continue;
@@ -97,7 +86,7 @@ int seg_lock(dsm_segment_t *seg, struct seg_lock *lock, enum seg_layer layer)
 	atomic_store_explicit(held, seg_off(seg, lock) | layer, memory_order_relaxed);
 	/* A kill leaves what was executed, in the order of the program. */
 	atomic_signal_fence(memory_order_seq_cst);
-	if (unlikely(!take(lock, id)))
+	if (unlikely(!seg_lock_take(lock, id)))
 		err = lock_slow(seg, lock, id, layer);
 	if (unlikely(err))
 		atomic_store_explicit(held, 0, memory_order_relaxed);
@@ -113,7 +102,7 @@ int seg_trylock(dsm_segment_t *seg, struct seg_lock *lock, enum seg_layer layer)
 		return self ? seg_error(-EDEADLK, "a thread holds too many locks") : -EUSERS;
 	atomic_store_explicit(held, seg_off(seg, lock) | layer, memory_order_relaxed);
 	atomic_signal_fence(memory_order_seq_cst);
-	if (take(lock, seg_slot_id(self)))
+	if (seg_lock_take(lock, seg_slot_id(self)))
 		return 0;
 	atomic_store_explicit(held, 0, memory_order_relaxed);
 	return -EBUSY;

@@ -96,8 +96,7 @@ struct seg_slot {
 	/* Read by others all the time, written seldom: an epoch announced by readers, see map. */
 	_Alignas(64) _Atomic uint64_t epoch;
 	_Alignas(64) uint8_t heap_area[1536];
-	_Alignas(64) uint8_t map_area[512];
-	_Alignas(64) uint8_t ring_area[512]; /* not used yet: a ring's records say all */
+	_Alignas(64) uint8_t map_area[1024];
 	_Alignas(64) uint8_t channel_area[512];
 	_Alignas(64) uint8_t reserved1[704];
 };

@@ -58,7 +58,7 @@ static void a_damaged_map_is_not_opened(void **state)
 	h->magic ^= 1;
 	h->version++;
 	assert_int_equal(dsm_map_open(rig_seg[1], "m", &m), -EPROTO);
-	assert_non_null(strstr(dsm_last_error(), "version 3"));
+	assert_non_null(strstr(dsm_last_error(), "version 4"));
 	h->version--;
 	h->stripe_shift = 40;
 	assert_int_equal(dsm_map_open(rig_seg[1], "m", &m), -EBADMSG);
@@ -188,23 +188,27 @@ static void no_two_short_keys_are_hashed_from_the_same_words(void **state)
 		}
 }
 
-#define WHOLE 4000u /* bytes of a value: below what a glance reads */
+/* Bytes of a value, below what a glance reads: one that is replaced, and one that is overwritten. */
+#define WHOLE	  4000u
+#define REWRITTEN 800u
+static_assert(REWRITTEN <= MAP_REWRITE_MAX && WHOLE > MAP_REWRITE_MAX, "one of each");
 
 static struct {
 	uint8_t *pages; /* two; the second one cannot be written until a get tries to */
 	uint8_t fill;
+	size_t size;
 } torn;
 
 static void set_filled(uint8_t fill)
 {
 	uint8_t value[WHOLE];
 
-	memset(value, fill, sizeof(value));
-	if (dsm_map_set(rig_map[1], "whole", 5, value, sizeof(value), NULL))
+	memset(value, fill, torn.size);
+	if (dsm_map_set(rig_map[1], "whole", 5, value, torn.size, NULL))
 		abort();
 }
 
-/* In the midst of the copy: the value is replaced so often that its memory is used again. */
+/* In the midst of the copy: the value is set so often that replaced ones' memory is used again. */
 static void replace_meanwhile(int number)
 {
 	(void)number;
@@ -214,26 +218,59 @@ static void replace_meanwhile(int number)
 		set_filled(++torn.fill);
 }
 
-static void a_value_that_is_replaced_while_it_is_copied_is_got_whole(void **state)
+static void value_set_while_it_is_copied(size_t size)
 {
 	struct sigaction action = { .sa_handler = replace_meanwhile }, before;
 	uint8_t *buffer;
 
-	(void)state;
+	torn.size = size;
 	torn.pages = mmap(NULL, 2 * SEG_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
 			  -1, 0);
 	assert_true(torn.pages != MAP_FAILED);
 	set_filled(torn.fill = 1);
 	assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
-	for (size_t at = SEG_PAGE - WHOLE + 64; at < SEG_PAGE; at += 500) {
+	for (size_t at = SEG_PAGE - size + 64; at < SEG_PAGE; at += size / 8) {
 		buffer = torn.pages + at;
 		assert_int_equal(mprotect(torn.pages + SEG_PAGE, SEG_PAGE, PROT_NONE), 0);
-		assert_int_equal(dsm_map_get(rig_map[0], "whole", 5, buffer, WHOLE, NULL), WHOLE);
-		for (size_t i = 1; i < WHOLE; i++)
+		assert_int_equal(dsm_map_get(rig_map[0], "whole", 5, buffer, size, NULL), size);
+		for (size_t i = 1; i < size; i++)
 			assert_int_equal(buffer[i], buffer[0]);
 	}
 	assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
 	assert_int_equal(munmap(torn.pages, 2 * SEG_PAGE), 0);
+	assert_int_equal(dsm_map_validate(rig_map[0]), 0);
+}
+
+static void a_value_that_is_replaced_while_it_is_copied_is_got_whole(void **state)
+{
+	(void)state;
+	value_set_while_it_is_copied(WHOLE);
+}
+
+static void a_value_that_is_overwritten_while_it_is_copied_is_got_whole(void **state)
+{
+	(void)state;
+	value_set_while_it_is_copied(REWRITTEN);
+}
+
+/* Where a reader has asked for calm, its value stays where it is. */
+static void a_reader_that_asks_for_calm_is_left_in_peace(void **state)
+{
+	uint32_t index = map_stripe_of(map_hash(rig_map[0], "k", 1));
+	struct map_stripe *s = map_stripe(rig_map[0], index);
+	struct dsm_map_stat stat;
+
+	(void)state;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(put(rig_map[0], "k", "v"), 0);
+	assert_int_equal(dsm_map_stat(rig_map[0], &stat), 0);
+	assert_int_equal(stat.retired, 0);
+	atomic_store(&s->calm, 2);
+	for (int i = 0; i < 4; i++)
+		assert_int_equal(put(rig_map[0], "k", "w"), 0);
+	assert_int_equal(dsm_map_stat(rig_map[0], &stat), 0);
+	assert_int_equal(stat.retired, 2);
+	assert_string_equal(get(rig_map[1], "k"), "w");
 	assert_int_equal(dsm_map_validate(rig_map[0]), 0);
 }
 
@@ -251,6 +288,8 @@ int main(void)
 		cmocka_unit_test(keys_of_each_length_have_the_hash_described),
 		cmocka_unit_test(no_two_short_keys_are_hashed_from_the_same_words),
 		FRESH(a_value_that_is_replaced_while_it_is_copied_is_got_whole),
+		FRESH(a_value_that_is_overwritten_while_it_is_copied_is_got_whole),
+		FRESH(a_reader_that_asks_for_calm_is_left_in_peace),
 	};
 
 	return cmocka_run_group_tests(tests, map_rig_open_host, map_rig_close_host);

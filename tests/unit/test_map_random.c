@@ -13,6 +13,7 @@
 
 #include <errno.h>
 #include <pthread.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -384,10 +385,69 @@ static void processes_count_together(void **state)
 	assert_int_equal(dsm_map_validate(rig_map[0]), 0);
 }
 
+/* Two threads: each sets a key of its own, and gets the other one's. */
+static struct {
+	atomic_uint turn[2]; /* rounds each has come to */
+	uint32_t seen[2];    /* what it got */
+	uint32_t rounds;
+} cross;
+
+static uint32_t get_number(dsm_map_t *m, const char *key)
+{
+	uint32_t n = 0;
+
+	return dsm_map_get(m, key, 8, &n, sizeof(n), NULL) == sizeof(n) ? n : UINT32_MAX;
+}
+
+static void meet(unsigned int side, unsigned int round)
+{
+	atomic_store(&cross.turn[side], round);
+	for (int i = 0; atomic_load(&cross.turn[!side]) < round; i++)
+		if (i > 1000)
+			sched_yield();
+}
+
+static void *cross_on(void *arg)
+{
+	unsigned int side = arg != NULL;
+	const char *mine = side ? "key-left" : "key-rite", *other = side ? "key-rite" : "key-left";
+
+	for (uint32_t i = 1; i <= cross.rounds; i++) {
+		meet(side, 2 * i);
+		if (dsm_map_set(rig_map[side], mine, 8, &i, sizeof(i), NULL))
+			atomic_fetch_add(&crowd.failed, 1);
+		cross.seen[side] = get_number(rig_map[side], other);
+		meet(side, 2 * i + 1);
+		if (cross.seen[side] < i - 1 || (cross.seen[0] < i && cross.seen[1] < i))
+			atomic_fetch_add(&crowd.failed, 1);
+	}
+	return NULL;
+}
+
+/* Of two who each set one key and then get the other, one at least sees what the other one did. */
+static void who_has_set_a_key_gets_no_older_state_of_others(void **state)
+{
+	uint32_t none = 0;
+	pthread_t t;
+
+	(void)state;
+	cross.rounds = rig_seg[0]->cluster ? 300 : 100000;
+	atomic_store(&cross.turn[0], 0);
+	atomic_store(&cross.turn[1], 0);
+	atomic_store(&crowd.failed, 0);
+	assert_int_equal(dsm_map_set(rig_map[0], "key-left", 8, &none, sizeof(none), NULL), 0);
+	assert_int_equal(dsm_map_set(rig_map[0], "key-rite", 8, &none, sizeof(none), NULL), 0);
+	assert_int_equal(pthread_create(&t, NULL, cross_on, &cross), 0);
+	(void)cross_on(NULL);
+	pthread_join(t, NULL);
+	assert_int_equal(atomic_load(&crowd.failed), 0);
+}
+
 #define BOTH(test) cmocka_unit_test_setup(test, map_rig_fresh)
 #define TESTS                                                                                      \
 	BOTH(it_does_what_a_simple_one_does), BOTH(readers_see_all_while_it_grows),                \
-		BOTH(processes_count_together)
+		BOTH(processes_count_together),                                                    \
+		BOTH(who_has_set_a_key_gets_no_older_state_of_others)
 
 int main(int argc, char **argv)
 {

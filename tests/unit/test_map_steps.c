@@ -4,7 +4,8 @@
  * stepped by its parent, which reads beside it as long as it is stopped, then kills it, cleans
  * up after it and looks at what is left.
  *
- *	test_map_steps [MOST]	kills for each operation, spread evenly; 0: at every instruction
+ *	test_map_steps [MOST]	kills for each operation, spread evenly (ten times as many for those
+ *				that overwrite a value); 0: at every instruction
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -43,7 +44,13 @@ struct operation {
 	int (*run)(void);
 	const char *old, *new; /* NULL: absent */
 	bool first;	       /* the child has not used a map before */
+	bool close;	       /* what matters takes a few instructions only */
 };
+
+/* Long enough to be torn. */
+#define LONG_OLD "old: a value of so many bytes that no processor copies them at one stroke, ever"
+#define LONG_NEW "new, and as long: what of it is there must be all, or must not be seen, whoever"
+static_assert(sizeof(LONG_OLD) == sizeof(LONG_NEW), "takes as many words");
 
 static uint64_t table_now(void)
 {
@@ -64,9 +71,36 @@ static void one_there(void)
 	assert_int_equal(put(map, "key", "old"), 0);
 }
 
+static void long_there(void)
+{
+	assert_int_equal(put(map, "key", LONG_OLD), 0);
+}
+
+static struct map_stripe *its_stripe(void)
+{
+	return map_stripe(map, map_stripe_of(map_hash(map, "key", 3)));
+}
+
+/* Values are not overwritten in their place, but replaced. */
+static void calm_there(void)
+{
+	one_there();
+	atomic_store(&its_stripe()->calm, 1000);
+}
+
 static int set_it(void)
 {
 	return put(map, "key", "new");
+}
+
+static int set_long(void)
+{
+	return put(map, "key", LONG_NEW);
+}
+
+static int cas_long(void)
+{
+	return dsm_map_cas(map, "key", 3, version_of(map, "key"), LONG_NEW, strlen(LONG_NEW), NULL);
 }
 
 static int delete_it(void)
@@ -86,11 +120,8 @@ static int set_often(void)
 /* Nearly as much as its stripe sets aside. */
 static void much_retired(void)
 {
-	const struct map_stripe *s;
-
-	one_there();
-	s = map_stripe(map, map_stripe_of(map_hash(map, "key", 3)));
-	while (atomic_load(&s->fresh_count) < 4)
+	calm_there();
+	while (atomic_load(&its_stripe()->fresh_count) < 4)
 		assert_int_equal(put(map, "key", "old"), 0);
 }
 
@@ -140,14 +171,17 @@ static int finish(void)
 }
 
 static const struct operation operations[] = {
-	{ "set what is absent", nothing_there, set_it, NULL, "new", false },
-	{ "set what is there", one_there, set_it, "old", "new", false },
-	{ "set for the first time", one_there, set_it, "old", "new", true },
-	{ "delete", one_there, delete_it, "old", NULL, false },
-	{ "retire and free", much_retired, set_often, "old", "new", false },
-	{ "begin to grow", many_there, grow, "old", "old", false },
-	{ "set while it grows", growth_begun, set_it, "old", "new", false },
-	{ "finish growing", growth_all_moved, finish, "old", "old", false },
+	{ "set what is absent", nothing_there, set_it, NULL, "new", false, false },
+	{ "overwrite", long_there, set_long, LONG_OLD, LONG_NEW, false, true },
+	{ "compare and overwrite", long_there, cas_long, LONG_OLD, LONG_NEW, false, true },
+	{ "replace", calm_there, set_it, "old", "new", false, false },
+	{ "replace by a longer one", one_there, set_long, "old", LONG_NEW, false, false },
+	{ "set for the first time", one_there, set_it, "old", "new", true, false },
+	{ "delete", one_there, delete_it, "old", NULL, false, false },
+	{ "retire and free", much_retired, set_often, "old", "new", false, false },
+	{ "begin to grow", many_there, grow, "old", "old", false, false },
+	{ "set while it grows", growth_begun, set_it, "old", "new", false, false },
+	{ "finish growing", growth_all_moved, finish, "old", "old", false, false },
 };
 
 /* A thread's first call takes a slot, and a lane of the heap, which are other tests' concern. */
@@ -166,9 +200,19 @@ static bool is(const char *value, const char *wanted)
 static void look_at_value(const struct operation *op, long steps)
 {
 	const char *value = get(map, "key");
+	struct dsm_map_entry e = { 0 };
+	char held[128];
+	int err;
 
 	if (!is(value, op->old) && !is(value, op->new))
 		fail_msg("%s, after %ld steps: '%s'", op->name, steps, value ? value : "(absent)");
+	assert_int_equal(dsm_map_read_begin(map), 0);
+	err = dsm_map_find(map, "key", 3, &e);
+	(void)snprintf(held, sizeof(held), "%.*s", err ? 0 : (int)e.value_size,
+		       err ? "" : (const char *)e.value);
+	dsm_map_read_end(map);
+	if (err != (value ? 0 : -ENOENT) || (value && !is(value, held)))
+		fail_msg("%s, after %ld steps: found '%s'", op->name, steps, held);
 }
 
 /*
@@ -273,11 +317,12 @@ static void a_kill_at_any_instruction_leaves_it_whole(void **state)
 	strcpy(uri, rig_uri("steps"));
 	for (size_t i = 0; i < sizeof(operations) / sizeof(operations[0]); i++) {
 		uint64_t left, left_now;
-		long all, took, stride;
+		long all, took, stride, kills;
 
 		one_round(&operations[i], STEPS_MAX, &all, &left);
 		assert_true(all < STEPS_MAX);
-		stride = most > 0 && all > most ? all / most : 1;
+		kills = operations[i].close ? 10 * most : most;
+		stride = kills > 0 && all > kills ? all / kills : 1;
 		for (long steps = 1; steps < all; steps += stride) {
 			one_round(&operations[i], steps, &took, &left_now);
 			/* A dead one's span may be somebody's still; a table may not. */

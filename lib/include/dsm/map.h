@@ -5,9 +5,9 @@
  * Keys and values are of any size that fits (below 4 GiB each); an empty key and an empty value
  * are fine. Their memory comes from the segment's heap.
  *
- * Readers never lock, and are never in a writer's way: an entry is never changed once it can be
- * found, a new value is a new entry. Writers of keys in different stripes do not meet. The map
- * grows by itself, bucket by bucket.
+ * Readers never lock, and are never in a writer's way: a new value is a new entry, or is
+ * there for readers before the old one is overwritten. Writers of keys in different stripes do not
+ * meet. The map grows by itself, bucket by bucket.
  *
  * Who is killed, wherever it was, leaves either the old value or the new one, and no lock.
  *
@@ -136,14 +136,14 @@ ssize_t dsm_map_get_or_insert(dsm_map_t *map, const void *key, size_t key_size, 
 			      size_t value_size, void *buffer, size_t size, bool *ret_inserted);
 
 /**
- * Reading without a copy: between begin and end, what dsm_map_find() gave the calling thread
- * stays as it is, even when it is replaced or deleted meanwhile. Memory that writers replace
+ * Reading in place: between begin and end, what dsm_map_find() gave the calling thread (large
+ * values without a copy, small ones, on segments of one host, as a copy) stays as it is, even when it is replaced or deleted meanwhile. Memory that writers replace
  * stays taken that long: so not for long. May be nested, and other functions called in between.
  * -EUSERS, -ENOTCONN.
  */
 int dsm_map_read_begin(dsm_map_t *map);
 void dsm_map_read_end(dsm_map_t *map);
-/** Between begin and end: the entry of @key. -ENOENT. */
+/** Between begin and end: the entry of @key. -ENOENT; -ENOMEM. */
 int dsm_map_find(dsm_map_t *map, const void *key, size_t key_size, struct dsm_map_entry *ret);
 
 /** Entries, with those that expired and were not taken out yet. */
