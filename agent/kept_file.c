@@ -167,7 +167,7 @@ int kept_file_anew(struct kept_file *f, uint64_t cluster, const struct core *cor
 	room = 2 * n > ROOM_LEAST ? 2 * n : ROOM_LEAST;
 	bytes = (room + 1) * sizeof(struct core_kept);
 	err = make(f->fresh, bytes, &head);
-	if (!err) {
+	if (head) {
 		head->magic = MAGIC;
 		head->cluster = cluster;
 		head->room = room;
