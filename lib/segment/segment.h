@@ -35,7 +35,7 @@
 #include <stdint.h>
 
 #define SEG_MAGIC   0x314745534d5344aeull /* "\xaeDSMSEG1" */
-#define SEG_VERSION 1u
+#define SEG_VERSION 2u
 #define SEG_PAGE    4096u
 #define SEG_GRAIN   65536u /* what structures get memory in */
 #define SEG_SLOTS   2048u
