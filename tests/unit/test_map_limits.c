@@ -13,6 +13,8 @@
 #include <string.h>
 #include <sys/mman.h>
 
+#include <dsm/heap.h>
+
 #include "lib/map/map.h"
 #include "tests/unit/map_rig.h"
 #include "tests/unit/segment_rig.h"
@@ -253,6 +255,82 @@ static void a_value_that_is_overwritten_while_it_is_copied_is_got_whole(void **s
 	value_set_while_it_is_copied(REWRITTEN);
 }
 
+#ifndef __SANITIZE_THREAD__ /* there no get is a glance, and a section keeps the memory */
+
+/* Blocks that a program takes until it has the one that an entry was. */
+#define TAKEN_MAX 64
+
+static struct {
+	uint64_t entry, version; /* of the value that is being copied */
+	uint64_t block[TAKEN_MAX];
+	int blocks;
+} taken;
+
+/*
+ * In the midst of the copy: the value is replaced, and its memory given to a program, which has
+ * there what the entry's version was, by chance, and what is no value.
+ */
+static void take_meanwhile(int number)
+{
+	dsm_map_t *m = rig_map[1];
+	size_t size = sizeof(struct map_entry) + 8 + WHOLE;
+	struct map_entry *e;
+	uint64_t off = 0;
+
+	(void)number;
+	if (mprotect(torn.pages + SEG_PAGE, SEG_PAGE, PROT_READ | PROT_WRITE))
+		abort();
+	set_filled(2);
+	if (map_retire_flush(m))
+		abort();
+	while (off != taken.entry) {
+		if (taken.blocks == TAKEN_MAX)
+			abort();
+		off = taken.block[taken.blocks++] = dsm_heap_alloc(m->heap, size);
+		if (!off)
+			abort();
+	}
+	e = (struct map_entry *)(m->base + off);
+	memset(e, 3, size);
+	atomic_store(&e->version, taken.version);
+}
+
+/* Only the grace passes tell who has glanced at it that the memory is another's meanwhile. */
+static void a_value_whose_memory_is_given_away_while_it_is_copied_is_not_got(void **state)
+{
+	struct sigaction action = { .sa_handler = take_meanwhile }, before;
+	struct dsm_map_entry found;
+	uint8_t *buffer;
+
+	(void)state;
+	torn.size = WHOLE;
+	torn.pages = mmap(NULL, 2 * SEG_PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	assert_true(torn.pages != MAP_FAILED);
+	buffer = torn.pages + SEG_PAGE - WHOLE / 2;
+	set_filled(1);
+	assert_int_equal(dsm_map_read_begin(rig_map[1]), 0);
+	assert_int_equal(dsm_map_find(rig_map[1], "whole", 5, &found), 0);
+	taken.entry = (uint64_t)((const uint8_t *)found.key - rig_map[1]->base) -
+		      offsetof(struct map_entry, key);
+	taken.version = found.version;
+	dsm_map_read_end(rig_map[1]);
+	/* A handle's first get finds the table, and is no glance. */
+	assert_int_equal(dsm_map_get(rig_map[0], "whole", 5, buffer, 1, NULL), WHOLE);
+	assert_int_equal(sigaction(SIGSEGV, &action, &before), 0);
+	assert_int_equal(mprotect(torn.pages + SEG_PAGE, SEG_PAGE, PROT_NONE), 0);
+	assert_int_equal(dsm_map_get(rig_map[0], "whole", 5, buffer, WHOLE, NULL), WHOLE);
+	assert_int_equal(sigaction(SIGSEGV, &before, NULL), 0);
+	for (size_t i = 0; i < WHOLE; i++)
+		assert_int_equal(buffer[i], buffer[0]);
+	while (taken.blocks)
+		assert_int_equal(dsm_heap_free(rig_map[1]->heap, taken.block[--taken.blocks]), 0);
+	assert_int_equal(munmap(torn.pages, 2 * SEG_PAGE), 0);
+	assert_int_equal(dsm_map_validate(rig_map[0]), 0);
+}
+
+#endif
+
 /* Where a reader has asked for calm, its value stays where it is. */
 static void a_reader_that_asks_for_calm_is_left_in_peace(void **state)
 {
@@ -289,6 +367,9 @@ int main(void)
 		cmocka_unit_test(no_two_short_keys_are_hashed_from_the_same_words),
 		FRESH(a_value_that_is_replaced_while_it_is_copied_is_got_whole),
 		FRESH(a_value_that_is_overwritten_while_it_is_copied_is_got_whole),
+#ifndef __SANITIZE_THREAD__
+		FRESH(a_value_whose_memory_is_given_away_while_it_is_copied_is_not_got),
+#endif
 		FRESH(a_reader_that_asks_for_calm_is_left_in_peace),
 	};
 

@@ -5,7 +5,7 @@
  * up after it and looks at what is left.
  *
  *	test_map_steps [MOST]	kills for each operation, spread evenly (ten times as many for those
- *				that overwrite a value); 0: at every instruction
+ *				whose moment is short); 0: at every instruction
  */
 #include <setjmp.h>
 #include <stdarg.h>
@@ -93,6 +93,12 @@ static int set_it(void)
 	return put(map, "key", "new");
 }
 
+/* It makes the entry before it knows whether one is there. */
+static int add_it(void)
+{
+	return dsm_map_add(map, "key", 3, "new", 3, 0, NULL);
+}
+
 static int set_long(void)
 {
 	return put(map, "key", LONG_NEW);
@@ -176,7 +182,7 @@ static const struct operation operations[] = {
 	{ "compare and overwrite", long_there, cas_long, LONG_OLD, LONG_NEW, false, true },
 	{ "replace", calm_there, set_it, "old", "new", false, false },
 	{ "replace by a longer one", one_there, set_long, "old", LONG_NEW, false, false },
-	{ "set for the first time", one_there, set_it, "old", "new", true, false },
+	{ "add, as a first change", nothing_there, add_it, NULL, "new", true, true },
 	{ "delete", one_there, delete_it, "old", NULL, false, false },
 	{ "retire and free", much_retired, set_often, "old", "new", false, false },
 	{ "begin to grow", many_there, grow, "old", "old", false, false },
